@@ -1,0 +1,1 @@
+//! Ranges: families, overlaps, allocation.

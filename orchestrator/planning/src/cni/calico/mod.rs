@@ -1,0 +1,1 @@
+//! Calico: recognising an install, withdrawing it from nodes, removing it.

@@ -1,0 +1,1 @@
+//! Flannel: its objects, rendered from types, and the node gate.

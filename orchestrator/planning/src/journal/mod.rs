@@ -1,0 +1,9 @@
+//! What a run did: records, the one table of legal transitions, and the state of a run as a fold.
+
+pub mod record;
+pub mod run_state;
+pub mod transition;
+
+pub use record::{Entry, Header, Record, SCHEMA};
+pub use run_state::{RunPhase, RunState, StepRecord};
+pub use transition::{Event, IllegalTransition, StepPhase};

@@ -1,0 +1,1 @@
+//! Reads a finished plan again and says what is odd about it.
