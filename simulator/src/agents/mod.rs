@@ -1,0 +1,1 @@
+//! What runs in the pods that matter: network agents, kube-proxy, CoreDNS.

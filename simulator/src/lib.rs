@@ -1,0 +1,14 @@
+//! A Kubernetes cluster in memory: the API server with the controllers that matter, machines
+//! with kubelets, and the agents of the pod networks, all on one clock.
+
+pub mod agents;
+pub mod clock;
+pub mod controllers;
+pub mod faults;
+pub mod machines;
+pub mod observer;
+pub mod scenario;
+pub mod schema;
+pub mod server;
+
+pub use clock::Clock;

@@ -1,0 +1,230 @@
+//! Requests by path with plain JSON, over [`kube::Client`].
+//!
+//! Kubelets touch many kinds and few fields of each; typed round trips would drop fields that
+//! this code does not know.
+
+use futures::{Stream, StreamExt};
+use http::{Method, Request};
+use kube::Client;
+use kube::core::WatchEvent;
+use serde_json::Value;
+
+/// Why a request brought nothing.
+#[derive(Clone, Debug, thiserror::Error)]
+pub(crate) enum ApiFailure {
+    /// The server answered with an error.
+    #[error("{message}")]
+    Status {
+        /// The HTTP status.
+        code: u16,
+        /// The machine-readable reason.
+        reason: String,
+        /// What the server said.
+        message: String,
+    },
+    /// No answer came.
+    #[error("{0}")]
+    Unreachable(String),
+}
+
+impl ApiFailure {
+    /// The HTTP status, 0 if there was no answer.
+    pub(crate) fn code(&self) -> u16 {
+        match self {
+            ApiFailure::Status { code, .. } => *code,
+            ApiFailure::Unreachable(_) => 0,
+        }
+    }
+
+    /// Whether the object (or its whole kind) is not there.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.code() == 404
+    }
+
+    /// Whether another write came first, or the name is taken.
+    pub(crate) fn is_conflict(&self) -> bool {
+        self.code() == 409
+    }
+}
+
+impl From<kube::Error> for ApiFailure {
+    fn from(error: kube::Error) -> Self {
+        match error {
+            kube::Error::Api(status) => ApiFailure::Status {
+                code: status.code,
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+            },
+            other => ApiFailure::Unreachable(other.to_string()),
+        }
+    }
+}
+
+/// The patch kinds that kubelets use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patch {
+    /// RFC 7386.
+    Merge,
+    /// Kubernetes' own, with list keys.
+    Strategic,
+}
+
+/// One change that a watch told of.
+#[derive(Clone, Debug)]
+pub(crate) enum Change {
+    /// The object is there like this.
+    Applied(Value),
+    /// The object is gone; this was its last state.
+    Deleted(Value),
+    /// Nothing but a newer resource version.
+    Bookmark(String),
+}
+
+/// A client for requests by path.
+#[derive(Clone)]
+pub(crate) struct Api {
+    client: Client,
+}
+
+/// `base` with `namespaces/NS/` before the plural if there is a namespace.
+pub(crate) fn path(base: &str, namespace: &str, plural: &str, name: &str) -> String {
+    let mut path = base.to_owned();
+    if !namespace.is_empty() {
+        path.push_str("/namespaces/");
+        path.push_str(namespace);
+    }
+    path.push('/');
+    path.push_str(plural);
+    if !name.is_empty() {
+        path.push('/');
+        path.push_str(name);
+    }
+    path
+}
+
+/// A path of the core group.
+pub(crate) fn core(namespace: &str, plural: &str, name: &str) -> String {
+    path("/api/v1", namespace, plural, name)
+}
+
+impl Api {
+    /// Requests through this client.
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client }
+    }
+
+    async fn send(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<Value, ApiFailure> {
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(http::header::CONTENT_TYPE, kind)
+            .header(http::header::ACCEPT, "application/json")
+            .body(body)
+            .map_err(|error| ApiFailure::Unreachable(error.to_string()))?;
+        Ok(self.client.request::<Value>(request).await?)
+    }
+
+    /// Reads an object or list.
+    pub(crate) async fn get(&self, path: &str) -> Result<Value, ApiFailure> {
+        self.send(Method::GET, path, Vec::new(), "application/json").await
+    }
+
+    /// Reads an object that may be absent.
+    pub(crate) async fn find(&self, path: &str) -> Result<Option<Value>, ApiFailure> {
+        match self.get(path).await {
+            Ok(object) => Ok(Some(object)),
+            Err(failure) if failure.is_not_found() => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// The items of a list, and the list's resource version.
+    pub(crate) async fn list(&self, path: &str) -> Result<(Vec<Value>, String), ApiFailure> {
+        let mut list = self.get(path).await?;
+        let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
+        match list["items"].take() {
+            Value::Array(items) => Ok((items, version)),
+            _ => Ok((Vec::new(), version)),
+        }
+    }
+
+    /// Creates an object in a collection.
+    pub(crate) async fn create(&self, path: &str, object: &Value) -> Result<Value, ApiFailure> {
+        self.send(Method::POST, path, object.to_string().into_bytes(), "application/json").await
+    }
+
+    /// Creates an object unless it is there.
+    pub(crate) async fn ensure(&self, path: &str, object: &Value) -> Result<(), ApiFailure> {
+        match self.create(path, object).await {
+            Err(failure) if !failure.is_conflict() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// Creates an object, or replaces what is there whatever its version.
+    pub(crate) async fn create_or_replace(&self, collection: &str, object: &Value) -> Result<(), ApiFailure> {
+        match self.create(collection, object).await {
+            Err(failure) if failure.is_conflict() => {
+                let name = object["metadata"]["name"].as_str().unwrap_or_default();
+                self.patch(&format!("{collection}/{name}"), Patch::Merge, object).await?;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    /// Replaces an object.
+    pub(crate) async fn update(&self, path: &str, object: &Value) -> Result<Value, ApiFailure> {
+        self.send(Method::PUT, path, object.to_string().into_bytes(), "application/json").await
+    }
+
+    /// Patches an object.
+    pub(crate) async fn patch(&self, path: &str, kind: Patch, patch: &Value) -> Result<Value, ApiFailure> {
+        let kind = match kind {
+            Patch::Merge => "application/merge-patch+json",
+            Patch::Strategic => "application/strategic-merge-patch+json",
+        };
+        self.send(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
+    }
+
+    /// Deletes an object; absent ones are fine.
+    pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<(), ApiFailure> {
+        match self.send(Method::DELETE, path, options.to_string().into_bytes(), "application/json").await {
+            Err(failure) if !failure.is_not_found() => Err(failure),
+            _ => Ok(()),
+        }
+    }
+
+    /// Follows a collection from a resource version on; `query` is added to the path.
+    pub(crate) async fn watch(
+        &self,
+        path: &str,
+        query: &str,
+        version: &str,
+    ) -> Result<impl Stream<Item = Result<Change, ApiFailure>> + Send + use<>, ApiFailure> {
+        let joint = if query.is_empty() { "" } else { "&" };
+        let uri =
+            format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}{joint}{query}");
+        let request = Request::builder()
+            .uri(uri)
+            .body(Vec::new())
+            .map_err(|error| ApiFailure::Unreachable(error.to_string()))?;
+        let events = self.client.request_events::<Value>(request).await?;
+        Ok(events.map(|event| match event? {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => Ok(Change::Applied(object)),
+            WatchEvent::Deleted(object) => Ok(Change::Deleted(object)),
+            WatchEvent::Bookmark(mark) => Ok(Change::Bookmark(mark.metadata.resource_version)),
+            WatchEvent::Error(status) => Err(ApiFailure::Status {
+                code: status.code,
+                reason: status.reason.clone(),
+                message: status.message.clone(),
+            }),
+        }))
+    }
+}
+
+/// A text field by JSON pointer, empty if absent.
+pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}

@@ -1,0 +1,109 @@
+//! Calico's plugin: nothing happens without its credentials and its ClusterInformation.
+
+use std::net::IpAddr;
+
+use serde_json::{Value, json};
+
+use super::{Attachment, ipam};
+use crate::machines::api::{Api, ApiFailure, Patch, core, text};
+use crate::machines::machine::Machine;
+
+/// The groups that Calico's own kinds live in, the usual one first.
+const GROUPS: [&str; 2] = ["/apis/crd.projectcalico.org/v1", "/apis/projectcalico.org/v3"];
+
+/// A connection with the plugin's identity, after its first question was answered.
+pub(super) struct Datastore {
+    pub(super) api: Api,
+    /// The path of the group in use.
+    pub(super) group: &'static str,
+}
+
+/// Connects with the credentials in the file that the configuration names.
+async fn connect(machine: &Machine, conf: &Value) -> Result<Datastore, String> {
+    let path = match text(conf, "/kubernetes/kubeconfig") {
+        "" => "/etc/cni/net.d/calico-kubeconfig",
+        path => path,
+    };
+    let content = machine.host.files().read_text(path);
+    let content = content.ok_or_else(|| format!("stat {path}: no such file or directory"))?;
+    let config: Value = serde_saphyr::from_str(&content)
+        .map_err(|error| format!("error loading config file \"{path}\": {error}"))?;
+    let token = text(&config, "/users/0/user/token").to_owned();
+    let api = Api::new(machine.site.access.client_with_token("calico-cni", &token));
+    let information = |message: String| format!("error getting ClusterInformation: {message}");
+    let [first, second] = GROUPS;
+    let missing = match asked(&api, first).await {
+        Ok(()) => return Ok(Datastore { api, group: first }),
+        Err(failure) if failure.is_not_found() => failure,
+        Err(failure) => return Err(information(wording(&failure))),
+    };
+    match asked(&api, second).await {
+        Ok(()) => Ok(Datastore { api, group: second }),
+        Err(_) => Err(information(wording(&missing))),
+    }
+}
+
+async fn asked(api: &Api, group: &str) -> Result<(), ApiFailure> {
+    api.get(&format!("{group}/clusterinformations/default")).await.map(|_| ())
+}
+
+/// A failure in the words of Calico's client.
+fn wording(failure: &ApiFailure) -> String {
+    match failure.code() {
+        401 => "connection is unauthorized: Unauthorized".to_owned(),
+        403 => format!("connection is unauthorized: {failure}"),
+        404 => format!("resource does not exist: ClusterInformation(default) with error: {failure}"),
+        _ => failure.to_string(),
+    }
+}
+
+fn handle(network: &str, attachment: &Attachment) -> String {
+    format!("{network}.{}", attachment.sandbox)
+}
+
+/// Gives the sandbox an address of Calico's IPAM, and notes it on the pod.
+pub(super) async fn add(
+    machine: &Machine,
+    conf: &Value,
+    network: &str,
+    attachment: &Attachment,
+) -> Result<Vec<IpAddr>, String> {
+    let datastore = connect(machine, conf).await?;
+    let addresses = if text(conf, "/ipam/type") == "host-local" {
+        super::flannel::host_local(machine.host.files(), &conf["ipam"], network, &attachment.sandbox)?
+    } else {
+        super::find_binary(machine.host.files(), "calico-ipam")?;
+        let handle = handle(network, attachment);
+        let clock = machine.site.clock;
+        ipam::assign(&datastore, &conf["ipam"], &handle, attachment, &clock).await?
+    };
+    let list: Vec<String> =
+        addresses.iter().map(|ip| format!("{ip}/{}", if ip.is_ipv4() { 32 } else { 128 })).collect();
+    let patch = json!({"metadata": {"annotations": {
+        "cni.projectcalico.org/containerID": attachment.sandbox,
+        "cni.projectcalico.org/podIP": list.first(),
+        "cni.projectcalico.org/podIPs": list.join(","),
+    }}});
+    let path = format!("{}/status", core(&attachment.namespace, "pods", &attachment.pod));
+    match datastore.api.patch(&path, Patch::Strategic, &patch).await {
+        Err(failure) if !failure.is_not_found() => {
+            Err(format!("error adding annotation: {}", wording(&failure)))
+        }
+        _ => Ok(addresses),
+    }
+}
+
+/// Gives the sandbox's address back.
+pub(super) async fn del(
+    machine: &Machine,
+    conf: &Value,
+    network: &str,
+    attachment: &Attachment,
+) -> Result<(), String> {
+    let datastore = connect(machine, conf).await?;
+    if text(conf, "/ipam/type") == "host-local" {
+        super::flannel::release(machine.host.files(), network, &attachment.sandbox);
+        return Ok(());
+    }
+    ipam::release(&datastore, &handle(network, attachment)).await.map_err(|failure| wording(&failure))
+}

@@ -1,0 +1,363 @@
+//! Calico's address management, as the objects in the API that it is made of: blocks of a pool
+//! with an affinity to a node, and a handle for every sandbox.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+use super::Attachment;
+use super::calico::Datastore;
+use crate::clock::Clock;
+use crate::machines::api::{ApiFailure, text};
+
+/// How often a lost race with another writer is tried again.
+const RACES: usize = 16;
+
+struct Pool {
+    cidr: IpNet,
+    block_size: u8,
+}
+
+/// Addresses for a sandbox, one of each wanted family.
+pub(super) async fn assign(
+    datastore: &Datastore,
+    conf: &Value,
+    handle: &str,
+    attachment: &Attachment,
+    clock: &Clock,
+) -> Result<Vec<IpAddr>, String> {
+    let wanted = |key: &str, default: bool| match &conf[key] {
+        Value::Bool(wanted) => *wanted,
+        Value::String(text) => text == "true",
+        _ => default,
+    };
+    let mut addresses = Vec::new();
+    for (v4, wanted) in [(true, wanted("assign_ipv4", true)), (false, wanted("assign_ipv6", false))] {
+        if !wanted {
+            continue;
+        }
+        let pools = pools(datastore, &attachment.node, v4).await.map_err(|failure| failure.to_string())?;
+        if pools.is_empty() {
+            return Err("failed to request IPv4 addresses: no configured Calico pools for node ".to_owned()
+                + &attachment.node);
+        }
+        match assign_from(datastore, &pools, handle, attachment, clock).await {
+            Ok(Some(address)) => addresses.push(address),
+            Ok(None) => {
+                return Err(
+                    "no more free blocks and strict affinity is enabled, or no free address".to_owned()
+                );
+            }
+            Err(failure) => return Err(failure.to_string()),
+        }
+    }
+    Ok(addresses)
+}
+
+/// The pools of one family that this node may use.
+async fn pools(datastore: &Datastore, node: &str, v4: bool) -> Result<Vec<Pool>, ApiFailure> {
+    let (pools, _) = datastore.api.list(&format!("{}/ippools", datastore.group)).await?;
+    let mut usable = Vec::new();
+    let mut labels = None;
+    for pool in pools {
+        let spec = &pool["spec"];
+        let Ok(cidr) = text(spec, "/cidr").parse::<IpNet>() else { continue };
+        let uses = spec["allowedUses"].as_array();
+        let for_workloads = uses.is_none_or(|uses| uses.is_empty() || uses.iter().any(|u| u == "Workload"));
+        if spec["disabled"] == true || !for_workloads || matches!(cidr, IpNet::V4(_)) != v4 {
+            continue;
+        }
+        if !pool["metadata"]["deletionTimestamp"].is_null() || text(spec, "/assignmentMode") == "Manual" {
+            continue;
+        }
+        let selector = text(spec, "/nodeSelector");
+        if !matches!(selector, "" | "all()") {
+            if labels.is_none() {
+                labels = Some(
+                    datastore.api.get(&format!("/api/v1/nodes/{node}")).await?["metadata"]["labels"].take(),
+                );
+            }
+            if !selects(selector, labels.as_ref().unwrap_or(&Value::Null)) {
+                continue;
+            }
+        }
+        let default = if v4 { 26 } else { 122 };
+        let block_size = spec["blockSize"].as_u64().filter(|size| *size > 0).unwrap_or(default) as u8;
+        usable.push(Pool { cidr, block_size });
+    }
+    Ok(usable)
+}
+
+/// Whether a selector of Calico's small language holds: terms joined by `&&`, each `has(key)`,
+/// `!has(key)`, `key == 'value'`, `key != 'value'` or `all()`.
+fn selects(selector: &str, labels: &Value) -> bool {
+    selector.split("&&").map(str::trim).all(|term| {
+        let label = |key: &str| labels[key.trim()].as_str();
+        let quoted = |value: &str| value.trim().trim_matches(['\'', '"']).to_owned();
+        let inside = |term: &str, before: &str| {
+            term.strip_prefix(before).and_then(|rest| rest.strip_suffix(')')).map(str::to_owned)
+        };
+        if term == "all()" || term.is_empty() {
+            true
+        } else if let Some(key) = inside(term, "!has(") {
+            label(&key).is_none()
+        } else if let Some(key) = inside(term, "has(") {
+            label(&key).is_some()
+        } else if let Some((key, value)) = term.split_once("==") {
+            label(key) == Some(quoted(value).as_str())
+        } else if let Some((key, value)) = term.split_once("!=") {
+            label(key) != Some(quoted(value).as_str())
+        } else {
+            false
+        }
+    })
+}
+
+fn block_name(cidr: &IpNet) -> String {
+    cidr.to_string().replace(['.', ':', '/'], "-")
+}
+
+async fn assign_from(
+    datastore: &Datastore,
+    pools: &[Pool],
+    handle: &str,
+    attachment: &Attachment,
+    clock: &Clock,
+) -> Result<Option<IpAddr>, ApiFailure> {
+    let group = datastore.group;
+    let (affinities, _) = datastore.api.list(&format!("{group}/blockaffinities")).await?;
+    let mine = affinities.iter().filter(|affinity| {
+        text(affinity, "/spec/node") == attachment.node && text(affinity, "/spec/deleted") != "true"
+    });
+    for affinity in mine {
+        let Ok(cidr) = text(affinity, "/spec/cidr").parse::<IpNet>() else { continue };
+        if !pools.iter().any(|pool| pool.cidr.contains(&cidr)) {
+            continue;
+        }
+        if let Some(address) = assign_in_block(datastore, cidr, handle, attachment, clock).await? {
+            return Ok(Some(address));
+        }
+    }
+    for pool in pools {
+        while let Some(cidr) = claim(datastore, pool, attachment).await? {
+            if let Some(address) = assign_in_block(datastore, cidr, handle, attachment, clock).await? {
+                return Ok(Some(address));
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// Makes the pool's first free block the node's own.
+async fn claim(
+    datastore: &Datastore,
+    pool: &Pool,
+    attachment: &Attachment,
+) -> Result<Option<IpNet>, ApiFailure> {
+    let group = datastore.group;
+    let (blocks, _) = datastore.api.list(&format!("{group}/ipamblocks")).await?;
+    let mut taken: BTreeSet<String> =
+        blocks.iter().map(|block| text(block, "/spec/cidr").to_owned()).collect();
+    let Ok(candidates) = pool.cidr.subnets(pool.block_size) else { return Ok(None) };
+    for cidr in candidates {
+        if taken.contains(&cidr.to_string()) {
+            continue;
+        }
+        let size = 1_usize << (if matches!(cidr, IpNet::V4(_)) { 32 } else { 128 } - pool.block_size);
+        let kind = |kind: &str, name: String, spec: Value| {
+            let version = group.trim_start_matches("/apis/");
+            json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
+        };
+        let affinity = format!("{}-{}", attachment.node, block_name(&cidr));
+        let spec = json!({"cidr": cidr.to_string(), "deleted": "false", "node": attachment.node, "state": "pending"});
+        datastore
+            .api
+            .ensure(&format!("{group}/blockaffinities"), &kind("BlockAffinity", affinity.clone(), spec))
+            .await?;
+        let spec = json!({
+            "affinity": format!("host:{}", attachment.node),
+            "allocations": vec![Value::Null; size],
+            "attributes": [],
+            "cidr": cidr.to_string(),
+            "deleted": false,
+            "strictAffinity": false,
+            "unallocated": (0..size).collect::<Vec<_>>(),
+        });
+        let block = kind("IPAMBlock", block_name(&cidr), spec);
+        let path = format!("{group}/blockaffinities/{affinity}");
+        match datastore.api.create(&format!("{group}/ipamblocks"), &block).await {
+            Ok(_) => {
+                let confirmed = json!({"spec": {"state": "confirmed"}});
+                datastore.api.patch(&path, crate::machines::api::Patch::Merge, &confirmed).await?;
+                return Ok(Some(cidr));
+            }
+            Err(failure) if failure.is_conflict() => {
+                // Another node was faster.
+                datastore.api.delete(&path, &json!({})).await?;
+                taken.insert(cidr.to_string());
+            }
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
+async fn assign_in_block(
+    datastore: &Datastore,
+    cidr: IpNet,
+    handle: &str,
+    attachment: &Attachment,
+    clock: &Clock,
+) -> Result<Option<IpAddr>, ApiFailure> {
+    let path = format!("{}/ipamblocks/{}", datastore.group, block_name(&cidr));
+    for _ in 0..RACES {
+        let Some(mut block) = datastore.api.find(&path).await? else { return Ok(None) };
+        let spec = &mut block["spec"];
+        if text(spec, "/affinity") != format!("host:{}", attachment.node) {
+            return Ok(None);
+        }
+        let Some(ordinal) = spec["unallocated"][0].as_u64() else { return Ok(None) };
+        let Some(free) = spec["unallocated"].as_array_mut() else { return Ok(None) };
+        free.remove(0);
+        let Some(attributes) = spec["attributes"].as_array_mut() else { return Ok(None) };
+        attributes.push(json!({
+            "handle_id": handle,
+            "secondary": {
+                "namespace": attachment.namespace,
+                "node": attachment.node,
+                "pod": attachment.pod,
+                "timestamp": clock.now_rfc3339(),
+            },
+        }));
+        let index = attributes.len() - 1;
+        spec["allocations"][ordinal as usize] = json!(index);
+        match datastore.api.update(&path, &block).await {
+            Ok(_) => {
+                note_handle(datastore, handle, &cidr).await?;
+                return Ok(nth(&cidr, ordinal));
+            }
+            Err(failure) if failure.is_conflict() => {}
+            Err(failure) => return Err(failure),
+        }
+    }
+    Ok(None)
+}
+
+fn nth(cidr: &IpNet, ordinal: u64) -> Option<IpAddr> {
+    match cidr.network() {
+        IpAddr::V4(first) => u32::from(first).checked_add(ordinal as u32).map(|ip| IpAddr::V4(ip.into())),
+        IpAddr::V6(first) => {
+            u128::from(first).checked_add(u128::from(ordinal)).map(|ip| IpAddr::V6(ip.into()))
+        }
+    }
+}
+
+async fn note_handle(datastore: &Datastore, handle: &str, cidr: &IpNet) -> Result<(), ApiFailure> {
+    let collection = format!("{}/ipamhandles", datastore.group);
+    let name = handle.to_lowercase();
+    let object = json!({
+        "apiVersion": datastore.group.trim_start_matches("/apis/"),
+        "kind": "IPAMHandle",
+        "metadata": {"name": name},
+        "spec": {"block": {cidr.to_string(): 1}, "deleted": false, "handleID": handle},
+    });
+    match datastore.api.create(&collection, &object).await {
+        Err(failure) if failure.is_conflict() => {
+            let patch = json!({"spec": {"block": {cidr.to_string(): 1}}});
+            datastore
+                .api
+                .patch(&format!("{collection}/{name}"), crate::machines::api::Patch::Merge, &patch)
+                .await?;
+            Ok(())
+        }
+        other => other.map(|_| ()),
+    }
+}
+
+/// Frees every address that a handle holds, and the handle.
+pub(super) async fn release(datastore: &Datastore, handle: &str) -> Result<(), ApiFailure> {
+    let path = format!("{}/ipamhandles/{}", datastore.group, handle.to_lowercase());
+    let Some(object) = datastore.api.find(&path).await? else { return Ok(()) };
+    for cidr in object["spec"]["block"].as_object().into_iter().flatten().map(|(cidr, _)| cidr) {
+        if let Ok(cidr) = cidr.parse::<IpNet>() {
+            release_in_block(datastore, &cidr, handle).await?;
+        }
+    }
+    datastore.api.delete(&path, &json!({})).await
+}
+
+async fn release_in_block(datastore: &Datastore, cidr: &IpNet, handle: &str) -> Result<(), ApiFailure> {
+    let path = format!("{}/ipamblocks/{}", datastore.group, block_name(cidr));
+    for _ in 0..RACES {
+        let Some(mut block) = datastore.api.find(&path).await? else { return Ok(()) };
+        if !free(&mut block["spec"], handle) {
+            return Ok(());
+        }
+        match datastore.api.update(&path, &block).await {
+            Err(failure) if failure.is_conflict() => {}
+            other => return other.map(|_| ()),
+        }
+    }
+    Ok(())
+}
+
+/// Takes a handle's addresses out of a block; `false` if it had none.
+fn free(spec: &mut Value, handle: &str) -> bool {
+    let attributes = spec["attributes"].as_array().cloned().unwrap_or_default();
+    let ours: BTreeSet<u64> = (0_u64..)
+        .zip(&attributes)
+        .filter(|(_, attribute)| attribute["handle_id"] == handle)
+        .map(|(index, _)| index)
+        .collect();
+    if ours.is_empty() {
+        return false;
+    }
+    let left: Vec<(u64, Value)> =
+        (0_u64..).zip(attributes).filter(|(index, _)| !ours.contains(index)).collect();
+    let mut freed = Vec::new();
+    for (ordinal, allocation) in spec["allocations"].as_array_mut().into_iter().flatten().enumerate() {
+        let Some(index) = allocation.as_u64() else { continue };
+        match left.iter().position(|(old, _)| *old == index) {
+            Some(new) => *allocation = json!(new),
+            None => {
+                *allocation = Value::Null;
+                freed.push(json!(ordinal));
+            }
+        }
+    }
+    // A freed address waits behind all others before it is used again.
+    if let Some(unallocated) = spec["unallocated"].as_array_mut() {
+        unallocated.extend(freed);
+    }
+    spec["attributes"] = left.into_iter().map(|(_, attribute)| attribute).collect();
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn freeing_keeps_the_other_allocations() {
+        let mut spec = json!({
+            "allocations": [0, 1, null, 2],
+            "attributes": [{"handle_id": "a"}, {"handle_id": "b"}, {"handle_id": "c"}],
+            "unallocated": [2],
+        });
+        assert!(free(&mut spec, "b"));
+        assert_eq!(spec["allocations"], json!([0, null, null, 1]));
+        assert_eq!(spec["attributes"], json!([{"handle_id": "a"}, {"handle_id": "c"}]));
+        assert_eq!(spec["unallocated"], json!([2, 1]));
+        assert!(!free(&mut spec, "b"));
+    }
+
+    #[test]
+    fn selectors_look_at_node_labels() {
+        let labels = json!({"zone": "a", "kubernetes.io/os": "linux"});
+        assert!(selects("zone == 'a' && has(kubernetes.io/os)", &labels));
+        assert!(!selects("zone != \"a\"", &labels));
+        assert!(!selects("!all()", &labels));
+    }
+}

@@ -1,0 +1,7 @@
+//! Whole stories under paused time: joins, static pods, etcd, CNI, snapshots, fencing.
+
+mod cni;
+mod control_planes;
+mod machine_api;
+mod pods;
+mod world;

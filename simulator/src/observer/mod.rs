@@ -1,0 +1,1 @@
+//! Invariants and inventories, computed apart from the code they watch.

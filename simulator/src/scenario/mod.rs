@@ -1,0 +1,1 @@
+//! From a description of a cluster to a running one.

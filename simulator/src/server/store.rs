@@ -1,0 +1,251 @@
+//! The store: versions of objects by resource, namespace and name, with the indexes reads need.
+
+use super::event::{Change, EventKind, Feed};
+use super::history::History;
+use super::object::{Entry, Stored, items, metadata, text};
+use super::watchers::Watchers;
+use crate::schema::Resource;
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Weak};
+
+/// Namespace and name of an object; the namespace is empty for cluster-scoped ones.
+pub(crate) type Key = (String, String);
+
+/// All objects of one resource, whatever version they were written in.
+#[derive(Default)]
+pub(crate) struct Table {
+    pub(crate) resource: Option<Arc<Resource>>,
+    namespaces: BTreeMap<String, BTreeMap<String, Entry>>,
+    by_node: BTreeMap<String, BTreeSet<Key>>,
+    pub(crate) watchers: Watchers,
+}
+
+impl Table {
+    pub(crate) fn get(&self, namespace: &str, name: &str) -> Option<&Entry> {
+        self.namespaces.get(namespace)?.get(name)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.namespaces.is_empty()
+    }
+
+    /// The objects of one namespace, or of all, in key order.
+    pub(crate) fn list(&self, namespace: Option<&str>) -> Vec<Entry> {
+        match namespace {
+            Some(namespace) => {
+                self.namespaces.get(namespace).into_iter().flat_map(BTreeMap::values).cloned().collect()
+            }
+            None => self.namespaces.values().flat_map(BTreeMap::values).cloned().collect(),
+        }
+    }
+
+    /// The pods bound to a node, in key order.
+    pub(crate) fn on_node(&self, node: &str) -> Vec<Entry> {
+        let keys = self.by_node.get(node).into_iter().flatten();
+        keys.filter_map(|(namespace, name)| self.get(namespace, name)).cloned().collect()
+    }
+
+    fn index(&mut self, namespace: &str, name: &str, old: Option<&Value>, new: Option<&Value>) {
+        let before = old.map_or("", |pod| text(pod, "/spec/nodeName"));
+        let after = new.map_or("", |pod| text(pod, "/spec/nodeName"));
+        if before == after {
+            return;
+        }
+        let key = (namespace.to_owned(), name.to_owned());
+        if let Some(keys) = self.by_node.get_mut(before) {
+            keys.remove(&key);
+            if keys.is_empty() {
+                self.by_node.remove(before);
+            }
+        }
+        if !after.is_empty() {
+            self.by_node.entry(after.to_owned()).or_default().insert(key);
+        }
+    }
+}
+
+/// All tables, the revision counter and who listens.
+pub(crate) struct Store {
+    tables: BTreeMap<String, Table>,
+    owned: BTreeMap<String, BTreeSet<(String, Key)>>,
+    pub(crate) revision: u64,
+    pub(crate) history: History,
+    feeds: Vec<Weak<Feed>>,
+}
+
+impl Store {
+    pub(crate) fn new() -> Self {
+        Self {
+            tables: BTreeMap::new(),
+            owned: BTreeMap::new(),
+            revision: 1,
+            history: History::new(),
+            feeds: Vec::new(),
+        }
+    }
+
+    pub(crate) fn table(&self, resource: &Resource) -> Option<&Table> {
+        self.tables.get(&resource.qualified())
+    }
+
+    pub(crate) fn table_mut(&mut self, resource: &Resource) -> &mut Table {
+        self.tables.entry(resource.qualified()).or_default()
+    }
+
+    pub(crate) fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Option<Entry> {
+        self.table(resource)?.get(namespace, name).cloned()
+    }
+
+    pub(crate) fn list(&self, resource: &Resource, namespace: Option<&str>) -> Vec<Entry> {
+        self.table(resource).map(|table| table.list(namespace)).unwrap_or_default()
+    }
+
+    /// Everything with an owner reference to this UID.
+    pub(crate) fn owned_by(&self, uid: &str) -> Vec<(Arc<Resource>, Entry)> {
+        let keys = self.owned.get(uid).into_iter().flatten();
+        keys.filter_map(|(table, (namespace, name))| {
+            let table = self.tables.get(table)?;
+            Some((table.resource.clone()?, table.get(namespace, name)?.clone()))
+        })
+        .collect()
+    }
+
+    /// Every object of a namespace, by resource.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<(Arc<Resource>, Entry)> {
+        let mut found = Vec::new();
+        for table in self.tables.values() {
+            if let (Some(resource), Some(objects)) = (&table.resource, table.namespaces.get(namespace)) {
+                found.extend(objects.values().map(|entry| (resource.clone(), entry.clone())));
+            }
+        }
+        found
+    }
+
+    pub(crate) fn subscribe(&mut self) -> Arc<Feed> {
+        let feed = Arc::new(Feed::default());
+        self.feeds.push(Arc::downgrade(&feed));
+        feed
+    }
+
+    /// Writes a new version and tells everybody.
+    pub(crate) fn put(
+        &mut self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        mut value: Value,
+        client: &Arc<str>,
+    ) -> Entry {
+        self.revision += 1;
+        metadata(&mut value).insert("resourceVersion".into(), json!(self.revision.to_string()));
+        let entry = Stored::new(value, self.revision);
+        let table = self.tables.entry(resource.qualified()).or_default();
+        let shared = table.resource.get_or_insert_with(|| Arc::new(resource.clone())).clone();
+        let objects = table.namespaces.entry(namespace.to_owned()).or_default();
+        let old = objects.insert(name.to_owned(), entry.clone());
+        let before = old.as_ref().map(|entry| entry.object.clone());
+        if resource.plural == "pods" && resource.group.is_empty() {
+            table.index(namespace, name, before.as_deref(), Some(&entry.object));
+        }
+        self.index_owners(&shared, namespace, name, before.as_deref(), Some(&entry.object));
+        let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
+        self.publish(Change {
+            resource: shared,
+            kind,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            old,
+            new: entry.clone(),
+            revision: self.revision,
+            client: client.clone(),
+        });
+        entry
+    }
+
+    /// Takes an object away and tells everybody; its last version carries the new revision.
+    pub(crate) fn remove(
+        &mut self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        client: &Arc<str>,
+    ) -> Option<Entry> {
+        let table = self.tables.get_mut(&resource.qualified())?;
+        let objects = table.namespaces.get_mut(namespace)?;
+        let old = objects.remove(name)?;
+        if objects.is_empty() {
+            table.namespaces.remove(namespace);
+        }
+        if resource.plural == "pods" && resource.group.is_empty() {
+            table.index(namespace, name, Some(&old.object), None);
+        }
+        let shared = table.resource.clone()?;
+        self.index_owners(&shared, namespace, name, Some(&old.object), None);
+        self.revision += 1;
+        let mut last = (*old.object).clone();
+        metadata(&mut last).insert("resourceVersion".into(), json!(self.revision.to_string()));
+        let last = Stored::new(last, self.revision);
+        self.publish(Change {
+            resource: shared,
+            kind: EventKind::Deleted,
+            namespace: namespace.to_owned(),
+            name: name.to_owned(),
+            old: Some(old),
+            new: last.clone(),
+            revision: self.revision,
+            client: client.clone(),
+        });
+        Some(last)
+    }
+
+    fn index_owners(
+        &mut self,
+        resource: &Resource,
+        namespace: &str,
+        name: &str,
+        old: Option<&Value>,
+        new: Option<&Value>,
+    ) {
+        let owners = |object: Option<&Value>| -> BTreeSet<String> {
+            let references = object.map_or(&[][..], |object| items(object, "/metadata/ownerReferences"));
+            references.iter().map(|owner| text(owner, "/uid").to_owned()).collect()
+        };
+        let (before, after) = (owners(old), owners(new));
+        if before == after {
+            return;
+        }
+        let place = (resource.qualified(), (namespace.to_owned(), name.to_owned()));
+        for uid in before.difference(&after) {
+            if let Some(places) = self.owned.get_mut(uid) {
+                places.remove(&place);
+                if places.is_empty() {
+                    self.owned.remove(uid);
+                }
+            }
+        }
+        for uid in after.difference(&before) {
+            self.owned.entry(uid.clone()).or_default().insert(place.clone());
+        }
+    }
+
+    fn publish(&mut self, change: Change) {
+        let change = Arc::new(change);
+        if let Some(table) = self.tables.get_mut(&change.resource.qualified()) {
+            table.watchers.offer(&change);
+        }
+        self.feeds.retain(|feed| {
+            let Some(feed) = feed.upgrade() else { return false };
+            feed.push(change.clone());
+            true
+        });
+        self.history.push(change);
+    }
+
+    /// Ends every watch, as a restarting server does.
+    pub(crate) fn end_watches(&mut self) {
+        for table in self.tables.values_mut() {
+            table.watchers.end_all();
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Patch: read, change, update, under one lock.
+
+use crate::schema::{PatchKind, decode};
+use crate::server::kinds::Kind;
+use crate::server::object::{metadata, name_of};
+use crate::server::options::{Act, Subresource};
+use crate::server::patching;
+use crate::server::state::{State, Written};
+use crate::server::status::Status;
+use serde_json::json;
+
+impl State {
+    /// Applies a patch of any kind to an object or one of its parts.
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn patch(
+        &mut self,
+        act: &Act,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        subresource: Subresource,
+        patch: PatchKind,
+        body: &[u8],
+    ) -> Result<Written, Status> {
+        self.committable()?;
+        if patch == PatchKind::Apply {
+            return self.apply(act, kind, namespace, name, subresource, body);
+        }
+        let current = self.current(&kind.resource, namespace, name)?;
+        let patched = patching::patch(patch, kind, &current.object, body)?;
+        if name_of(&patched) != name {
+            let why = format!("Invalid value: \"{}\": field is immutable", name_of(&patched));
+            return Err(Status::invalid(
+                &kind.resource,
+                name,
+                &[("metadata.name", "FieldValueInvalid", why)],
+            ));
+        }
+        self.update(act, kind, namespace, name, subresource, patched)
+    }
+
+    fn apply(
+        &mut self,
+        act: &Act,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        subresource: Subresource,
+        body: &[u8],
+    ) -> Result<Written, Status> {
+        let current = self.store.get(&kind.resource, namespace, name);
+        let applied = decode(body, act.validation)?.0;
+        if current.is_none() && subresource != Subresource::None {
+            return Err(Status::not_found(&kind.resource, name));
+        }
+        let before = current.as_ref().map(|entry| &*entry.object);
+        let mut merged = patching::apply(act, kind, before, &applied, subresource)?;
+        if current.is_some() {
+            self.replace(act, kind, namespace, name, subresource, merged, false)
+        } else {
+            metadata(&mut merged).insert("name".into(), json!(name));
+            let untracked = Act { track: false, ..act.clone() };
+            self.create(&untracked, kind, namespace, merged)
+        }
+    }
+}
