@@ -1,0 +1,1 @@
+//! Suites that need no other process: the embedded cluster in this one.

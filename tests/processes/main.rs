@@ -1,0 +1,1 @@
+//! Suites in which the simulator, the provider and replank are programs of their own.

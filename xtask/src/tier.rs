@@ -1,0 +1,104 @@
+//! The tiers of tests.
+
+use crate::setup::{self, Missing};
+
+/// One tier: what it runs and what it needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tier {
+    /// Everything in one process.
+    Fast,
+    /// Programs of their own on loopback.
+    Processes,
+}
+
+/// The tiers to run, and whether they were named on the command line.
+pub(crate) struct Selection {
+    pub(crate) tiers: Vec<Tier>,
+    /// A named tier must run; one that was not may lack what it needs.
+    pub(crate) named: bool,
+}
+
+impl Tier {
+    pub(crate) const ALL: [Self; 2] = [Self::Fast, Self::Processes];
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Fast => "fast",
+            Self::Processes => "processes",
+        }
+    }
+
+    /// The cargo invocations that run it.
+    pub(crate) fn commands(self) -> Vec<Vec<&'static str>> {
+        match self {
+            Self::Fast => vec![
+                vec![
+                    "test",
+                    "--workspace",
+                    "--exclude",
+                    "replank-tests",
+                    "--exclude",
+                    "xtask",
+                    "--no-fail-fast",
+                ],
+                vec![
+                    "test",
+                    "--package",
+                    "xtask",
+                    "--package",
+                    "replank-tests",
+                    "--bins",
+                    "--lib",
+                    "--test",
+                    "fast",
+                    "--no-fail-fast",
+                ],
+            ],
+            Self::Processes => {
+                vec![vec!["test", "--package", "replank-tests", "--test", "processes", "--no-fail-fast"]]
+            }
+        }
+    }
+
+    /// Programs that its tests start and that must be built first.
+    pub(crate) fn programs(self) -> &'static [&'static str] {
+        match self {
+            Self::Fast => &[],
+            Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
+        }
+    }
+
+    /// Tries what it needs of the machine, by doing it.
+    pub(crate) fn probe(self) -> Result<(), Missing> {
+        match self {
+            Self::Fast => Ok(()),
+            Self::Processes => setup::loopback(),
+        }
+    }
+}
+
+/// Reads tier names; none means all.
+pub(crate) fn parse(names: &[String]) -> Result<Selection, String> {
+    if names.is_empty() {
+        return Ok(Selection { tiers: Tier::ALL.to_vec(), named: false });
+    }
+    let find = |name: &String| Tier::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| name.clone());
+    Ok(Selection { tiers: names.iter().map(find).collect::<Result<_, _>>()?, named: true })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn without_a_name_every_tier_is_meant() {
+        let selection = parse(&[]).unwrap();
+        assert_eq!(selection.tiers, Tier::ALL);
+        assert!(!selection.named);
+    }
+
+    #[test]
+    fn an_unknown_tier_is_named() {
+        assert_eq!(parse(&["fats".into()]).err(), Some("fats".into()));
+    }
+}
