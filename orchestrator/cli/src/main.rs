@@ -1,0 +1,2 @@
+//! Part of replank.
+fn main() {}
