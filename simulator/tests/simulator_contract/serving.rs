@@ -16,7 +16,7 @@ async fn the_contract_holds_over_tls() {
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await.unwrap();
     config.default_retry = false;
     let client = kube::Client::try_from(config).unwrap();
-    tokio::time::timeout(Duration::from_secs(60), crate::all_stories(&client)).await.unwrap();
+    tokio::time::timeout(Duration::from_mins(1), crate::all_stories(&client)).await.unwrap();
     serving.stop().await;
     assert!(client.apiserver_version().await.is_err(), "nobody answers any more");
 }

@@ -163,7 +163,7 @@ impl Kubeadm<'_> {
         let node = self.patiently("preflight", || async move { api.find(path).await }).await?;
         let ready = node
             .iter()
-            .flat_map(|node| node["status"]["conditions"].as_array())
+            .filter_map(|node| node["status"]["conditions"].as_array())
             .flatten()
             .any(|condition| condition["type"] == "Ready" && condition["status"] == "True");
         if ready {

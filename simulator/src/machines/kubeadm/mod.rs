@@ -44,14 +44,14 @@ pub(crate) struct Kubeadm<'a> {
 
 /// Runs `kubeadm`.
 pub(crate) async fn run(machine: &Arc<Machine>, arguments: &[&str]) -> CommandOutput {
-    let client = machine.site.access.client(&format!("kubeadm/{} (linux/amd64)", KUBELET_VERSION));
+    let client = machine.site.access.client(&format!("kubeadm/{KUBELET_VERSION} (linux/amd64)"));
     let kubeadm = Kubeadm { machine, api: Api::new(client) };
     let done = match arguments {
         ["init", "phase", "upload-certs", flags @ ..] => kubeadm.upload_certs(flags).await,
         ["init", flags @ ..] => kubeadm.init(flags).await,
         ["join", flags @ ..] => kubeadm.join(flags).await,
         ["reset", ..] => kubeadm.reset().await,
-        ["version", ..] => Ok(format!("{}\n", KUBELET_VERSION)),
+        ["version", ..] => Ok(format!("{KUBELET_VERSION}\n")),
         _ => Err(Failure(format!("unknown command \"{}\" for \"kubeadm\"", arguments.join(" ")))),
     };
     match done {

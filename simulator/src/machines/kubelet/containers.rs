@@ -324,11 +324,13 @@ async fn spawn(
 
 /// Passes a program's readiness on, for ever.
 async fn follow(mut readiness: watch::Receiver<bool>, probed: bool, tell: impl Fn(bool)) {
-    while probed {
-        let ready = *readiness.borrow_and_update();
-        tell(ready);
-        if readiness.changed().await.is_err() {
-            break;
+    if probed {
+        loop {
+            let ready = *readiness.borrow_and_update();
+            tell(ready);
+            if readiness.changed().await.is_err() {
+                break;
+            }
         }
     }
     std::future::pending().await

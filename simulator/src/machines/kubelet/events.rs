@@ -16,6 +16,7 @@ pub(super) struct Events {
 
 impl Events {
     /// Tells of something that happened to an object. Failing to tell is not worth a retry.
+    #[allow(clippy::too_many_arguments, reason = "an Event has that many parts")]
     pub(super) async fn tell(
         &mut self,
         api: &Api,

@@ -21,7 +21,8 @@ async fn call(world: &World, method: &str, path: &str, body: Value) -> (u16, Val
         .unwrap();
     let response = world.datacenter.router().oneshot(request).await.unwrap();
     let status = response.status().as_u16();
-    let bytes = response.into_body().collect().await.map(|body| body.to_bytes()).unwrap_or_default();
+    let bytes =
+        response.into_body().collect().await.map(http_body_util::Collected::to_bytes).unwrap_or_default();
     (status, serde_json::from_slice(&bytes).unwrap_or_default())
 }
 

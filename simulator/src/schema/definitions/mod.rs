@@ -1,7 +1,7 @@
 //! The definitions of the built-in kinds: their JSON schemas and the compiled form, made once when
 //! first asked for.
 //!
-//! - [`generate`]: the JSON schemas, from the client library's types.
+//! - [`mod@generate`]: the JSON schemas, from the client library's types.
 //! - [`merging`]: how their lists and maps merge.
 
 pub mod generate;

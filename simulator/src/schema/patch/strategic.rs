@@ -157,7 +157,7 @@ fn merge_list(
 
 /// Puts the named items in the named order; items without a name in it keep their place behind
 /// the item they followed.
-fn reorder(list: &mut Vec<Value>, order: &[Value], key: Option<&str>) {
+fn reorder(list: &mut [Value], order: &[Value], key: Option<&str>) {
     let id = |item: &Value| key.map_or_else(|| item.clone(), |key| item[key].clone());
     let wanted: Vec<Value> = order.iter().map(id).collect();
     let rank = |item: &Value| wanted.iter().position(|w| *w == id(item));

@@ -41,33 +41,27 @@ fn required(info: &ResourceInfo, object: &Value, errors: &mut Errors) {
             workload(spec, errors);
         }
         ("batch", "Job") => pod(&spec["template"]["spec"], "spec.template.spec", errors),
-        ("batch", "CronJob") => {
-            if spec["schedule"].as_str().is_none_or(str::is_empty) {
-                need(errors, "spec.schedule");
-            }
+        ("batch", "CronJob") if spec["schedule"].as_str().is_none_or(str::is_empty) => {
+            need(errors, "spec.schedule");
         }
         ("", "Service") => service(spec, errors),
-        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding") => {
-            if object["roleRef"]["name"].as_str().is_none_or(str::is_empty) {
-                need(errors, "roleRef.name");
-            }
+        ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding")
+            if object["roleRef"]["name"].as_str().is_none_or(str::is_empty) =>
+        {
+            need(errors, "roleRef.name");
         }
-        ("storage.k8s.io", "StorageClass") => {
-            if object["provisioner"].as_str().is_none_or(str::is_empty) {
-                need(errors, "provisioner");
-            }
+        ("storage.k8s.io", "StorageClass") if object["provisioner"].as_str().is_none_or(str::is_empty) => {
+            need(errors, "provisioner");
         }
-        ("discovery.k8s.io", "EndpointSlice") => {
-            if object["addressType"].as_str().is_none_or(str::is_empty) {
-                need(errors, "addressType");
-            }
+        ("discovery.k8s.io", "EndpointSlice") if object["addressType"].as_str().is_none_or(str::is_empty) => {
+            need(errors, "addressType");
         }
-        ("policy", "PodDisruptionBudget") => {
-            if spec.get("minAvailable").is_some() && spec.get("maxUnavailable").is_some() {
-                let message =
-                    format!("Invalid value: {spec}: minAvailable and maxUnavailable cannot be both set");
-                errors.push(("spec".to_owned(), INVALID, message));
-            }
+        ("policy", "PodDisruptionBudget")
+            if spec.get("minAvailable").is_some() && spec.get("maxUnavailable").is_some() =>
+        {
+            let message =
+                format!("Invalid value: {spec}: minAvailable and maxUnavailable cannot be both set");
+            errors.push(("spec".to_owned(), INVALID, message));
         }
         _ => {}
     }

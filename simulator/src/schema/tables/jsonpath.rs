@@ -54,7 +54,7 @@ fn bracket<'a>(inside: &str, value: &'a Value) -> Vec<&'a Value> {
         let holds = |item: &&Value| {
             find(path, item).first().is_some_and(|found| match found {
                 Value::String(text) => text == wanted,
-                other => other.to_string() == wanted,
+                other => *other == wanted,
             })
         };
         return value.as_array().into_iter().flatten().filter(holds).collect();
