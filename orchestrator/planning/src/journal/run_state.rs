@@ -146,6 +146,16 @@ impl RunState {
         Ok(())
     }
 
+    /// Whether a record could come next: asked before it is written.
+    ///
+    /// # Errors
+    /// When it can't follow those before it.
+    pub fn admits(&self, record: &Record) -> Result<(), IllegalTransition> {
+        let Some((step, event)) = step_event(record) else { return Ok(()) };
+        let phase = self.steps.get(step).map(|s| s.phase).unwrap_or_default();
+        phase.next(event).map(drop)
+    }
+
     /// A step's record; a fresh one if the journal does not name it.
     pub fn step(&self, id: &StepId) -> StepRecord {
         self.steps.get(id).cloned().unwrap_or_default()
