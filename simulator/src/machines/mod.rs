@@ -4,7 +4,7 @@
 //! Everything that plays a kubelet or an agent talks to an API server through [`kube::Client`].
 
 mod access;
-mod api;
+pub(crate) mod api;
 mod cloud_init;
 mod cni;
 mod container_files;
@@ -22,7 +22,7 @@ mod program;
 mod runtime;
 mod site;
 #[cfg(test)]
-mod stories;
+pub(crate) mod stories;
 
 pub use access::{ApiAccess, RemoteApi};
 pub use container_files::{ContainerFileError, ContainerFiles};

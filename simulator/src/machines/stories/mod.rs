@@ -4,4 +4,4 @@ mod cni;
 mod control_planes;
 mod machine_api;
 mod pods;
-mod world;
+pub(crate) mod world;

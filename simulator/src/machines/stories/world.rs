@@ -17,7 +17,7 @@ use crate::machines::{
 };
 use crate::server::Server;
 
-pub(super) const KEY: &str = "0011223344556677889900112233445566778899001122334455667788990011";
+pub(crate) const KEY: &str = "0011223344556677889900112233445566778899001122334455667788990011";
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// Runs until it is asked to stop, ready after a second; publishes its flags on the host.
@@ -46,24 +46,34 @@ impl Program for Recorder {
 }
 
 /// The cluster of a story.
-pub(super) struct World {
-    pub(super) server: Server,
-    pub(super) datacenter: Datacenter,
-    pub(super) api: Api,
+pub(crate) struct World {
+    pub(crate) server: Server,
+    pub(crate) datacenter: Datacenter,
+    pub(crate) api: Api,
 }
 
 impl World {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
+        Self::running(Programs::new())
+    }
+
+    /// A world whose pods run these programs.
+    pub(crate) fn running(programs: Programs) -> Self {
         let server = Server::new(Clock::fixed(), 7);
-        let programs = Programs::new().with(Recorder);
+        let programs = programs.with(Recorder);
         let datacenter = Datacenter::embedded(&server, programs, Durations::default(), 7);
         let api = Api::new(server.client("story"));
         Self { server, datacenter, api }
     }
 
     /// A world with one control plane.
-    pub(super) async fn with_control_plane() -> Self {
-        let world = Self::new();
+    pub(crate) async fn with_control_plane() -> Self {
+        Self::new().initialised().await
+    }
+
+    /// Brings the first control plane up.
+    pub(crate) async fn initialised(self) -> Self {
+        let world = self;
         let config = json!({
             "apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration",
             "controlPlaneEndpoint": "api.story:6443",
@@ -93,7 +103,7 @@ impl World {
     }
 
     /// Begins a machine whose first boot runs a command with a kubeadm configuration.
-    pub(super) fn create(&self, name: &str, role: MachineRole, config: &str, command: &str) -> MachineView {
+    pub(crate) fn create(&self, name: &str, role: MachineRole, config: &str, command: &str) -> MachineView {
         let user_data = json!({
             "write_files": [{"path": "/run/kubeadm.yaml", "content": config, "permissions": "0600"}],
             "runcmd": [command],
@@ -109,7 +119,7 @@ impl World {
     }
 
     /// Begins a machine that joins.
-    pub(super) async fn join(&self, name: &str, role: MachineRole) -> MachineView {
+    pub(crate) async fn join(&self, name: &str, role: MachineRole) -> MachineView {
         let map = self.api.get(&core("kube-public", "configmaps", "cluster-info")).await.unwrap();
         let config: Value = serde_saphyr::from_str(text(&map, "/data/kubeconfig")).unwrap();
         let data = text(&config, "/clusters/0/cluster/certificate-authority-data").to_owned();
@@ -131,7 +141,7 @@ impl World {
         self.create(name, role, &join.to_string(), "kubeadm join --config /run/kubeadm.yaml")
     }
 
-    pub(super) fn machine(&self, name: &str) -> MachineView {
+    pub(crate) fn machine(&self, name: &str) -> MachineView {
         self.datacenter
             .machines()
             .into_iter()
@@ -139,11 +149,11 @@ impl World {
             .expect("the machine exists")
     }
 
-    pub(super) fn console(&self, name: &str) -> String {
+    pub(crate) fn console(&self, name: &str) -> String {
         self.datacenter.console(&self.machine(name).id).unwrap()
     }
 
-    pub(super) async fn run(&self, name: &str, line: &str) -> (i32, String) {
+    pub(crate) async fn run(&self, name: &str, line: &str) -> (i32, String) {
         let argv: Vec<String> = ["sh", "-c", line].map(str::to_owned).to_vec();
         let id = self.machine(name).id;
         let output = self.datacenter.run(&id, &argv, b"", Caller::default()).await.unwrap();
@@ -151,20 +161,41 @@ impl World {
         (output.status, String::from_utf8(text).unwrap())
     }
 
-    pub(super) fn write(&self, name: &str, path: &str, content: &str) {
+    pub(crate) fn write(&self, name: &str, path: &str, content: &str) {
         let id = self.machine(name).id;
         self.datacenter.write_file(&id, path, Some((content.as_bytes(), 0o644)), Caller::default()).unwrap();
     }
 
     /// A flat network on a host: every pod gets an address of this range.
-    pub(super) fn bridge(&self, name: &str, subnet: &str) {
+    pub(crate) fn bridge(&self, name: &str, subnet: &str) {
         let conf = json!({"cniVersion": "1.0.0", "name": "flat", "plugins": [
             {"type": "bridge", "ipam": {"type": "host-local", "subnet": subnet}},
         ]});
         self.write(name, "/etc/cni/net.d/50-flat.conflist", &conf.to_string());
     }
 
-    pub(super) async fn until<F>(&self, what: &str, holds: impl Fn() -> F)
+    /// A fact that a program published on its host.
+    pub(crate) fn published(&self, name: &str, fact: &str) -> Option<String> {
+        let id = self.machine(name).id;
+        self.datacenter.host(&id).unwrap().published(fact)
+    }
+
+    /// Gives an account a cluster role of its own name.
+    pub(crate) async fn grant(&self, account: &str, namespace: &str, rules: Value) {
+        let rbac = "rbac.authorization.k8s.io";
+        let role = json!({
+            "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRole", "metadata": {"name": account}, "rules": rules,
+        });
+        self.api.create(&format!("/apis/{rbac}/v1/clusterroles"), &role).await.unwrap();
+        let binding = json!({
+            "apiVersion": format!("{rbac}/v1"), "kind": "ClusterRoleBinding", "metadata": {"name": account},
+            "roleRef": {"apiGroup": rbac, "kind": "ClusterRole", "name": account},
+            "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": namespace}],
+        });
+        self.api.create(&format!("/apis/{rbac}/v1/clusterrolebindings"), &binding).await.unwrap();
+    }
+
+    pub(crate) async fn until<F>(&self, what: &str, holds: impl Fn() -> F)
     where
         F: Future<Output = bool>,
     {
@@ -179,7 +210,7 @@ impl World {
         panic!("waited in vain for {what}: {consoles:#?}");
     }
 
-    pub(super) async fn node(&self, name: &str) -> Value {
+    pub(crate) async fn node(&self, name: &str) -> Value {
         let path = core("", "nodes", name);
         self.until(&format!("Node {name}"), || async {
             self.api.find(&path).await.unwrap_or_default().is_some()
@@ -188,12 +219,12 @@ impl World {
         self.api.get(&path).await.unwrap()
     }
 
-    pub(super) async fn pod(&self, namespace: &str, name: &str) -> Option<Value> {
+    pub(crate) async fn pod(&self, namespace: &str, name: &str) -> Option<Value> {
         self.api.find(&core(namespace, "pods", name)).await.unwrap()
     }
 
     /// Creates a pod that is bound to a node already.
-    pub(super) async fn start_pod(&self, name: &str, node: &str, change: Value) {
+    pub(crate) async fn start_pod(&self, name: &str, node: &str, change: Value) {
         let mut pod = json!({
             "apiVersion": "v1", "kind": "Pod",
             "metadata": {"name": name, "namespace": "default"},
@@ -203,14 +234,14 @@ impl World {
         self.api.create(&core("default", "pods", ""), &pod).await.unwrap();
     }
 
-    pub(super) async fn ready(&self, name: &str) {
+    pub(crate) async fn ready(&self, name: &str) {
         self.until(&format!("pod {name}"), || async {
             self.pod("default", name).await.is_some_and(|pod| condition(&pod, "Ready") == "True")
         })
         .await;
     }
 
-    pub(super) async fn events(&self, reason: &str) -> Vec<String> {
+    pub(crate) async fn events(&self, reason: &str) -> Vec<String> {
         let (events, _) = self.api.list("/api/v1/events").await.unwrap();
         let ours = events.iter().filter(|event| event["reason"] == reason);
         ours.map(|event| text(event, "/message").to_owned()).collect()
@@ -231,7 +262,7 @@ fn stored(mut secret: Value) -> Value {
     secret
 }
 
-pub(super) fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
+pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> &'a str {
     let conditions = object["status"]["conditions"].as_array();
     let found = conditions.into_iter().flatten().find(|condition| condition["type"] == kind);
     found.and_then(|condition| condition["status"].as_str()).unwrap_or("absent")

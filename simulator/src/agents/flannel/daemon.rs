@@ -1,0 +1,118 @@
+//! flanneld's life: configuration, lease, subnet file, peers.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use super::lease::{self, Lease, acquire};
+use super::net_conf::{NetConf, gateway};
+use crate::agents::support::{Attention, Doing, Fatal, patiently, unless_stopped};
+use crate::machines::api::{Api, core, text};
+use crate::machines::{HostHandle, Interface, ProgramContext};
+
+/// The fact that a running flanneld publishes on its host: `podCIDR via public-ip` of every peer
+/// that it has routes to, one a line. Routes outlive the process, and so does the fact.
+pub const PEERS: &str = "flannel/peers";
+
+const BRIDGE_FILTER: &str = "/proc/sys/net/bridge/bridge-nf-call-iptables";
+
+/// Runs until it is asked to stop.
+pub(super) async fn run(context: &ProgramContext) -> Result<(), Fatal> {
+    if context.flag("kube-subnet-mgr").is_none() && !context.env.contains_key("FLANNELD_KUBE_SUBNET_MGR") {
+        return Err(Fatal::Because("failed to create SubnetManager: no etcd endpoint answers".to_owned()));
+    }
+    let api = Api::new(context.client.clone());
+    let node = own_node(context, &api).await?;
+    // The node controller's cache has to fill before anything else happens.
+    let filled = patiently(context.durations.program_retry, || api.list("/api/v1/nodes"));
+    if unless_stopped(context, filled).await.is_none() {
+        return Ok(());
+    }
+    let path =
+        context.flag("net-config-path").unwrap_or_else(|| "/etc/kube-flannel/net-conf.json".to_owned());
+    let content = context.files.read_text(&path);
+    let content = content.ok_or_else(|| {
+        Fatal::Because(format!("failed to read net conf: open {path}: no such file or directory"))
+    })?;
+    let conf = NetConf::parse(&content)?;
+    if !context.host.files().exists(BRIDGE_FILTER) {
+        return Err(Fatal::Because(format!(
+            "failed to check br_netfilter: stat {BRIDGE_FILTER}: no such file or directory"
+        )));
+    }
+    let Some(lease) = unless_stopped(context, acquire(context, &api, &node, &conf)).await else {
+        return Ok(());
+    };
+    let lease = lease?;
+    make_device(&context.host, &conf, &lease, context);
+    write_subnet_file(context, &conf, &lease)?;
+    tokio::time::sleep(context.durations.probe).await;
+    context.set_ready(true);
+    // Whatever else happens to the API, flanneld goes on with what it knows.
+    unless_stopped(context, follow_peers(context, &api, &node)).await;
+    Ok(())
+}
+
+/// The node's name, from the environment or from the pod's own object.
+async fn own_node(context: &ProgramContext, api: &Api) -> Result<String, Fatal> {
+    let variable = |name: &str| context.env.get(name).cloned().filter(|value| !value.is_empty());
+    if let Some(node) = variable("NODE_NAME") {
+        return Ok(node);
+    }
+    let (Some(name), Some(namespace)) = (variable("POD_NAME"), variable("POD_NAMESPACE")) else {
+        return Err(Fatal::Because("env variables POD_NAME and POD_NAMESPACE must be set".to_owned()));
+    };
+    let pod = api.get(&core(&namespace, "pods", &name)).await.doing("error retrieving pod spec")?;
+    match text(&pod, "/spec/nodeName") {
+        "" => Err(Fatal::Because(format!("node name not present in pod spec of {namespace}/{name}"))),
+        node => Ok(node.to_owned()),
+    }
+}
+
+fn make_device(host: &HostHandle, conf: &NetConf, lease: &Lease, context: &ProgramContext) {
+    let Some((name, kind)) = conf.device() else { return };
+    let addresses = [lease.v4, lease.v6].into_iter().flatten();
+    let addresses = addresses.map(|net| format!("{}/{}", net.network(), net.max_prefix_len())).collect();
+    let mac = (kind == "vxlan").then(|| lease::mac(context, "v4"));
+    host.set_interface(&name, Interface { kind: kind.to_owned(), addresses, mac, up: true });
+}
+
+fn write_subnet_file(context: &ProgramContext, conf: &NetConf, lease: &Lease) -> Result<(), Fatal> {
+    let path = context.flag("subnet-file").unwrap_or_else(|| "/run/flannel/subnet.env".to_owned());
+    let mut lines = Vec::new();
+    for (infix, network, subnet) in [("", conf.v4, lease.v4), ("IPV6_", conf.v6, lease.v6)] {
+        if let (Some(network), Some(subnet)) = (network, subnet) {
+            lines.push(format!("FLANNEL_{infix}NETWORK={network}"));
+            lines.push(format!("FLANNEL_{infix}SUBNET={}", gateway(&subnet)));
+        }
+    }
+    let masquerade = context.flag("ip-masq").is_some()
+        || context.env.get("FLANNELD_IP_MASQ").is_some_and(|on| on == "true");
+    lines.push(format!("FLANNEL_MTU={}", conf.mtu));
+    lines.push(format!("FLANNEL_IPMASQ={masquerade}\n"));
+    context
+        .files
+        .write(&path, lines.join("\n"), 0o644)
+        .map_err(|error| Fatal::Because(format!("failed to write subnet file: {error}")))
+}
+
+/// Keeps routes to every announced peer; there is no range check on them.
+async fn follow_peers(context: &ProgramContext, api: &Api, own: &str) {
+    let prefix = "flannel.alpha.coreos.com";
+    let mut attention = Attention::to(api, &[("/api/v1/nodes", "")], context.durations.program_retry);
+    loop {
+        attention.next(Duration::from_millis(100)).await;
+        let Ok((nodes, _)) = api.list("/api/v1/nodes").await else { continue };
+        let peers: BTreeMap<&str, &str> = nodes
+            .iter()
+            .filter(|node| text(node, "/metadata/name") != own)
+            .filter_map(|node| {
+                let annotations = &node["metadata"]["annotations"];
+                let managed = annotations[format!("{prefix}/kube-subnet-manager")] == "true";
+                let ip = annotations[format!("{prefix}/public-ip")].as_str()?;
+                managed.then_some((text(node, "/spec/podCIDR"), ip))
+            })
+            .collect();
+        let lines: Vec<String> = peers.into_iter().map(|(cidr, ip)| format!("{cidr} via {ip}")).collect();
+        context.host.publish(PEERS, &lines.join("\n"));
+    }
+}

@@ -1,0 +1,4 @@
+//! Stories of single agents: pods bound by hand, no controllers.
+
+mod addons;
+mod flannel;

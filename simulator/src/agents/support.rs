@@ -1,0 +1,160 @@
+//! What all agents share: their shape, their patience and their attention.
+
+use std::time::Duration;
+
+use futures::StreamExt;
+use futures::future::BoxFuture;
+use futures::stream::BoxStream;
+
+use crate::machines::api::{Api, ApiFailure};
+use crate::machines::{ContainerSpecView, Exit, Program, ProgramContext};
+
+/// A program made of two functions.
+pub(super) struct Agent {
+    pub(super) name: &'static str,
+    pub(super) matches: fn(&ContainerSpecView<'_>) -> bool,
+    pub(super) run: fn(ProgramContext) -> BoxFuture<'static, Exit>,
+}
+
+impl Program for Agent {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn matches(&self, container: &ContainerSpecView<'_>) -> bool {
+        (self.matches)(container)
+    }
+
+    fn run(&self, context: ProgramContext) -> BoxFuture<'static, Exit> {
+        (self.run)(context)
+    }
+}
+
+/// Why an agent gave up; what it would have logged as its last line.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Fatal {
+    /// The API refused something that the agent can't do without.
+    #[error("{doing}: {failure}")]
+    Api {
+        /// What was tried.
+        doing: &'static str,
+        /// The answer.
+        failure: ApiFailure,
+    },
+    /// Anything else, in the agent's words.
+    #[error("{0}")]
+    Because(String),
+}
+
+/// Attaches what was tried to a refusal.
+pub(super) trait Doing<T> {
+    /// The result, or a [`Fatal`] that says what was tried.
+    fn doing(self, what: &'static str) -> Result<T, Fatal>;
+}
+
+impl<T> Doing<T> for Result<T, ApiFailure> {
+    fn doing(self, what: &'static str) -> Result<T, Fatal> {
+        self.map_err(|failure| Fatal::Api { doing: what, failure })
+    }
+}
+
+/// Publishes an agent's last words on its host as `AGENT/error`, and ends it.
+pub(super) fn exit(context: &ProgramContext, agent: &str, outcome: Result<(), Fatal>) -> Exit {
+    let flag = format!("{agent}/error");
+    match outcome {
+        Ok(()) => Exit::OK,
+        Err(fatal) => {
+            tracing::warn!(node = %context.node, agent, "{fatal}");
+            context.host.publish(&flag, &fatal.to_string());
+            Exit::Code(1)
+        }
+    }
+}
+
+/// Runs until the container is asked to stop; `None` if it was.
+pub(super) async fn unless_stopped<T>(context: &ProgramContext, work: impl Future<Output = T>) -> Option<T> {
+    tokio::select! {
+        biased;
+        () = context.stop.cancelled() => None,
+        done = work => Some(done),
+    }
+}
+
+/// Repeats a request until it is answered well.
+pub(super) async fn patiently<T, F>(retry: Duration, mut request: impl FnMut() -> F) -> T
+where
+    F: Future<Output = Result<T, ApiFailure>>,
+{
+    loop {
+        match request().await {
+            Ok(answer) => return answer,
+            Err(failure) => {
+                tracing::debug!("asking again after: {failure}");
+                tokio::time::sleep(retry).await;
+            }
+        }
+    }
+}
+
+/// Tells that something changed in any of some collections. What changed is not told: who
+/// listens reads anew, and so can't miss anything.
+pub(super) struct Attention(BoxStream<'static, ()>);
+
+impl Attention {
+    /// Listens to collections (with their query, if any). One that can't be watched is tried
+    /// again for ever; a watch that ends counts as a change.
+    pub(super) fn to(api: &Api, collections: &[(&str, &str)], retry: Duration) -> Self {
+        let streams = collections
+            .iter()
+            .map(|(path, query)| changes(api.clone(), (*path).to_owned(), (*query).to_owned(), retry));
+        Self(futures::stream::select_all(streams).boxed())
+    }
+
+    /// Waits for the next change, and for those that come with it within `settle`.
+    pub(super) async fn next(&mut self, settle: Duration) {
+        if self.0.next().await.is_none() {
+            std::future::pending::<()>().await;
+        }
+        let quiet = tokio::time::sleep(settle);
+        tokio::pin!(quiet);
+        loop {
+            tokio::select! {
+                biased;
+                () = &mut quiet => return,
+                _ = self.0.next() => {}
+            }
+        }
+    }
+}
+
+fn changes(api: Api, path: String, query: String, retry: Duration) -> BoxStream<'static, ()> {
+    let sessions = futures::stream::unfold((), move |()| {
+        let (api, path, query) = (api.clone(), path.clone(), query.clone());
+        async move {
+            let joint = if query.is_empty() { "" } else { "?" };
+            loop {
+                let opened = async {
+                    let (_, version) = api.list(&format!("{path}{joint}{query}")).await?;
+                    api.watch(&path, &query, &version).await
+                };
+                match opened.await {
+                    Ok(events) => return Some((session(events), ())),
+                    Err(_) => tokio::time::sleep(retry).await,
+                }
+            }
+        }
+    });
+    sessions.flatten().boxed()
+}
+
+/// One watch until it fails: a change at its start, since what came before is unknown.
+fn session(
+    events: impl futures::Stream<Item = Result<crate::machines::api::Change, ApiFailure>> + Send + 'static,
+) -> BoxStream<'static, ()> {
+    use crate::machines::api::Change;
+    let changes = events
+        .take_while(|event| std::future::ready(event.is_ok()))
+        .filter(|event| std::future::ready(!matches!(event, Ok(Change::Bookmark(_)))))
+        .map(|_| ());
+    futures::stream::once(std::future::ready(())).chain(changes).boxed()
+}
