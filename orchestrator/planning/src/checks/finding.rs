@@ -40,6 +40,8 @@ pub enum Code {
     PodServedWebhook,
     /// Ranges that overlap.
     RangesOverlap,
+    /// The user's own Flannel manifest can't be used.
+    NotAManifest,
     /// A new range too small for the nodes.
     RangeTooSmall,
     /// The provider can't take snapshots.

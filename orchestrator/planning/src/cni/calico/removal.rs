@@ -1,0 +1,111 @@
+//! The order in which Calico is removed: what clears a finalizer outlives what carries it.
+
+use super::detect::{Api, Install, InstallKind};
+use super::images::Part;
+use super::objects::Belongings;
+use crate::object::{Kind, ObjectId};
+use crate::plan::action::{RemovalStage, RemoveObjects};
+use std::collections::BTreeSet;
+
+/// The steps that remove an install, each by the name of its step.
+pub fn steps(install: &Install, found: &Belongings) -> Vec<(&'static str, RemoveObjects)> {
+    let mut steps = Vec::new();
+    if install.kind == InstallKind::Operator {
+        steps.push(("remove-calico/operator", step("let the operator take its Calico down, while it still runs", operated(found))));
+    }
+    steps.push(("remove-calico/agents", step("remove Calico's APIs and agents", agents(install, found))));
+    steps.push(("remove-calico/records", step("remove Calico's records, then the kinds themselves", records(found))));
+    steps.push(("remove-calico/rest", step("remove Calico's configuration, accounts and namespaces", rest(found))));
+    steps
+        .into_iter()
+        .map(|(name, mut step)| {
+            step.stages.retain(|s| !is_empty(s));
+            (name, step)
+        })
+        .filter(|(_, step)| !step.stages.is_empty())
+        .collect()
+}
+
+fn step(purpose: &str, stages: Vec<RemovalStage>) -> RemoveObjects {
+    RemoveObjects { purpose: purpose.to_owned(), stages }
+}
+
+fn is_empty(stage: &RemovalStage) -> bool {
+    stage.objects.is_empty() && stage.kinds.is_empty() && stage.references.is_empty()
+}
+
+fn singles(objects: impl IntoIterator<Item = ObjectId>) -> RemovalStage {
+    RemovalStage {
+        objects: objects.into_iter().collect(),
+        kinds: Vec::new(),
+        references: Vec::new(),
+        orphaned_finalizers: BTreeSet::new(),
+    }
+}
+
+fn kinds<'a>(found: &'a Belongings, group: &'a str, names: &'a [&'a str]) -> RemovalStage {
+    let wanted = |kind: &&Kind| kind.group == group && names.contains(&kind.kind.as_str());
+    RemovalStage { kinds: found.kinds.iter().filter(wanted).cloned().collect(), ..singles([]) }
+}
+
+/// The operator's own resources, in the order that its own uninstaller uses: what depends on an
+/// Installation before it, and all of it before the operator.
+fn operated(found: &Belongings) -> Vec<RemovalStage> {
+    const GROUP: &str = "operator.tigera.io";
+    vec![
+        kinds(found, GROUP, &["Whisker", "Goldmane", "GatewayAPI", "Istio", "ManagementClusterConnection", "APIServer"]),
+        kinds(found, GROUP, &["Installation"]),
+        singles(found.running(Part::Operator).cloned()),
+        RemovalStage {
+            kinds: found.kinds.iter().filter(|k| k.group == GROUP).cloned().collect(),
+            ..singles([])
+        },
+    ]
+}
+
+fn agents(install: &Install, found: &Belongings) -> Vec<RemovalStage> {
+    // Kinds with finalizers that kube-controllers clears, so they go while it runs.
+    let guarded = match install.api {
+        Api::V3 => kinds(found, "projectcalico.org", &["IPPool", "Tier"]),
+        Api::Crd | Api::Aggregated | Api::Nothing => singles([]),
+    };
+    let last = |part: Part| part == Part::KubeControllers;
+    let first = found.workloads.iter().filter(|(part, _)| !last(*part)).map(|(_, id)| id.clone());
+    vec![
+        singles(found.admission.iter().cloned()),
+        // A dead aggregated API hangs every namespace's deletion: it goes before its backend.
+        singles(found.api_services.iter().cloned()),
+        singles(first),
+        guarded,
+        singles(found.running(Part::KubeControllers).cloned()),
+    ]
+}
+
+fn records(found: &Belongings) -> Vec<RemovalStage> {
+    vec![
+        RemovalStage {
+            kinds: found.kinds.iter().cloned().collect(),
+            // Nobody is left who would clear them.
+            orphaned_finalizers: ["projectcalico.org/ippool-finalizer", "projectcalico.org/tier-controller"]
+                .map(str::to_owned)
+                .into(),
+            ..singles([])
+        },
+        singles(found.definitions.iter().cloned()),
+    ]
+}
+
+fn rest(found: &Belongings) -> Vec<RemovalStage> {
+    let protected: BTreeSet<String> = ["tigera.io/cni-protector".to_owned()].into();
+    vec![
+        singles(found.services.iter().cloned()),
+        singles(found.configuration.iter().cloned()),
+        RemovalStage {
+            orphaned_finalizers: protected,
+            references: found.access.iter().map(|id| id.object.clone()).collect(),
+            ..singles([])
+        },
+        RemovalStage { references: found.other.iter().map(|id| id.object.clone()).collect(), ..singles([]) },
+        singles(found.namespaces.iter().cloned()),
+    ]
+}

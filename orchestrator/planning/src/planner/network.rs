@@ -1,0 +1,160 @@
+//! The new network: the operator's, the user manifest's, or a free one.
+
+use crate::checks::{Code, Finding, Severity};
+use crate::cidr;
+use crate::cni::calico::ranges;
+use crate::cni::flannel::manifest::{self, Manifest};
+use crate::intent::Intent;
+use crate::state::ClusterState;
+use ipnet::IpNet;
+use std::collections::BTreeSet;
+
+/// The decision.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Network {
+    /// The ranges, first family first.
+    pub ranges: Vec<IpNet>,
+    /// The nodes' podCIDRs, one list per node in the order asked for.
+    pub masks: Masks,
+    /// The user's own manifest, if there is one.
+    pub manifest: Option<Manifest>,
+}
+
+/// The prefix lengths of nodes' podCIDRs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Masks {
+    /// For IPv4.
+    pub ipv4: u8,
+    /// For IPv6.
+    pub ipv6: u8,
+}
+
+impl Masks {
+    /// What the controller-manager uses: its flags, or its defaults (24 and 64).
+    pub fn of(state: &ClusterState) -> Self {
+        let flag = |name: &str| {
+            state.controller_managers.values().find_map(|m| m.flags.get(name)?.parse::<u8>().ok())
+        };
+        let single = flag("node-cidr-mask-size");
+        let dual = state.service_ranges.iter().any(|r| matches!(r, IpNet::V6(_)))
+            && state.service_ranges.iter().any(|r| matches!(r, IpNet::V4(_)));
+        let single = if dual { None } else { single };
+        Self {
+            ipv4: flag("node-cidr-mask-size-ipv4").or(single).unwrap_or(24),
+            ipv6: flag("node-cidr-mask-size-ipv6").or(single).unwrap_or(64),
+        }
+    }
+
+    /// The prefix length for one range's family.
+    pub fn for_range(self, range: &IpNet) -> u8 {
+        match range {
+            IpNet::V4(_) => self.ipv4,
+            IpNet::V6(_) => self.ipv6,
+        }
+    }
+}
+
+/// Everything that the new ranges must not meet, each with what it is.
+pub fn used(state: &ClusterState) -> Vec<(IpNet, String)> {
+    let mut used: Vec<(IpNet, String)> = Vec::new();
+    used.extend(ranges::pools(&state.inventory).into_iter().map(|r| (r, format!("Calico's pool {r}"))));
+    used.extend(ranges::blocks(&state.inventory).into_iter().map(|r| (r, format!("Calico's block {r}"))));
+    used.extend(state.service_ranges.iter().map(|r| (*r, format!("the Services' range {r}"))));
+    if let Some(kubeadm) = &state.kubeadm {
+        used.extend(kubeadm.service_subnet.iter().map(|r| (*r, format!("the Services' range {r}"))));
+        used.extend(kubeadm.pod_subnet.iter().map(|r| (*r, format!("the old pod network {r}"))));
+    }
+    for node in state.nodes.values() {
+        used.extend(node.pod_cidrs.iter().map(|r| (*r, format!("the podCIDR {r} of Node {}", node.name))));
+        used.extend(node.addresses.iter().map(|a| (IpNet::from(*a), format!("the address {a} of Node {}", node.name))));
+    }
+    let mut seen = BTreeSet::new();
+    used.retain(|(range, _)| seen.insert(*range));
+    used
+}
+
+/// Decides on the network; or says what is wrong with the one that was asked for.
+pub fn decide(state: &ClusterState, intent: &Intent) -> Result<Network, Vec<Finding>> {
+    let manifest = match intent.network.manifest.as_deref().map(manifest::read).transpose() {
+        Ok(manifest) => manifest,
+        Err(error) => return Err(vec![blocker(Code::NotAManifest, "cluster", error.to_string(), "Correct the file and plan again.")]),
+    };
+    let masks = Masks::of(state);
+    let used = used(state);
+    let asked = if intent.network.pod_cidrs.is_empty() {
+        manifest.as_ref().map(|m| m.networks.clone()).unwrap_or_default()
+    } else {
+        intent.network.pod_cidrs.clone()
+    };
+    let ranges = if asked.is_empty() { choose(state, masks, &used)? } else { asked };
+    let problems = problems(state, &ranges, masks, &used);
+    if problems.is_empty() { Ok(Network { ranges, masks, manifest }) } else { Err(problems) }
+}
+
+/// A free range for each family that the cluster has.
+fn choose(state: &ClusterState, masks: Masks, used: &[(IpNet, String)]) -> Result<Vec<IpNet>, Vec<Finding>> {
+    let taken: Vec<IpNet> = used.iter().map(|(r, _)| *r).collect();
+    families(state)
+        .into_iter()
+        .map(|family| match family {
+            Family::V4 => cidr::choose_ipv4(masks.ipv4.saturating_sub(8), &taken),
+            Family::V6 => cidr::choose_ipv6(masks.ipv6.saturating_sub(16), &taken),
+        })
+        .collect::<Result<_, _>>()
+        .map_err(|error| vec![blocker(Code::RangesOverlap, "cluster", error.to_string(), "Name a range with --pod-cidr.")])
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Family {
+    V4,
+    V6,
+}
+
+/// The families of the old network, in its order; of the Services where no Node has a podCIDR.
+fn families(state: &ClusterState) -> Vec<Family> {
+    let of = |range: &IpNet| if matches!(range, IpNet::V4(_)) { Family::V4 } else { Family::V6 };
+    let old = state.nodes.values().map(|n| &n.pod_cidrs).max_by_key(|c| c.len());
+    let old: Vec<Family> = old.into_iter().flatten().map(of).collect();
+    let mut found = if old.is_empty() { state.service_ranges.iter().map(of).collect() } else { old };
+    if found.is_empty() {
+        found.push(Family::V4);
+    }
+    found
+}
+
+fn problems(state: &ClusterState, ranges: &[IpNet], masks: Masks, used: &[(IpNet, String)]) -> Vec<Finding> {
+    let mut found = Vec::new();
+    for (at, range) in ranges.iter().enumerate() {
+        let object = format!("pod network {range}");
+        if let Some(other) = cidr::first_overlap(range, &ranges[..at]) {
+            found.push(overlap(&object, range, &format!("{other}, the other range of the new network")));
+        }
+        for (_, what) in used.iter().filter(|(other, _)| cidr::overlap(range, other)).take(1) {
+            found.push(overlap(&object, range, what));
+        }
+        // One more than there are nodes: a node that joins later needs one too.
+        let needed = state.nodes.len() + 1;
+        if let Err(error) = cidr::NodeCidrs::new(*range, masks.for_range(range), Vec::new()).take(needed) {
+            found.push(blocker(
+                Code::RangeTooSmall,
+                &object,
+                format!("{error} (every node, and one to spare)."),
+                "Choose a larger range with --pod-cidr.",
+            ));
+        }
+    }
+    found
+}
+
+fn overlap(object: &str, range: &IpNet, other: &str) -> Finding {
+    blocker(
+        Code::RangesOverlap,
+        object,
+        format!("{range} shares addresses with {other}; while both networks exist, packets would go to the wrong one."),
+        "Choose another range with --pod-cidr, or leave it out and let replank choose.",
+    )
+}
+
+fn blocker(code: Code, object: &str, message: String, fix: &str) -> Finding {
+    Finding { severity: Severity::Blocker, code, object: object.to_owned(), message, fix: fix.to_owned() }
+}
