@@ -1,0 +1,170 @@
+//! A collection kept up to date by a watch: waiting reacts to changes instead of asking again.
+
+use super::{Api, ApiError};
+use bytes::{Bytes, BytesMut};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream, Stream};
+use http_body_util::BodyExt;
+use kube::client::Body;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// The first pause after a watch that ended without a single event; doubles up to [`LONGEST_PAUSE`].
+/// A server that closes every watch at once must not be asked in a tight loop.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Some objects of one kind, as they are now.
+pub struct Follow {
+    api: Api,
+    path: String,
+    query: String,
+    items: BTreeMap<String, Value>,
+    version: String,
+    stream: Option<BoxStream<'static, Result<Value, ApiError>>>,
+    pause: Duration,
+    idle: bool,
+}
+
+impl Follow {
+    /// Follows a collection. Nothing is known before the first [`Follow::advance`].
+    pub fn new(api: Api, path: &str, query: &str) -> Self {
+        Self {
+            api,
+            path: path.to_owned(),
+            query: query.to_owned(),
+            items: BTreeMap::new(),
+            version: String::new(),
+            stream: None,
+            pause: FIRST_PAUSE,
+            idle: false,
+        }
+    }
+
+    /// The objects, in order of namespace and name.
+    pub fn items(&self) -> impl Iterator<Item = &Value> {
+        self.items.values()
+    }
+
+    /// One object.
+    pub fn get(&self, namespace: &str, name: &str) -> Option<&Value> {
+        self.items.get(&format!("{namespace}/{name}"))
+    }
+
+    /// Waits for the next change: `true` if the objects may differ now. Dropping the future loses
+    /// nothing.
+    ///
+    /// # Errors
+    /// When the server refuses or can't be asked; calling again goes on from where it was.
+    pub async fn advance(&mut self) -> Result<bool, ApiError> {
+        if self.version.is_empty() {
+            let (items, version) = self.api.list(&self.path, &self.query).await?;
+            self.items = items.into_iter().map(|item| (key(&item), item)).collect();
+            self.version = version;
+            self.stream = None;
+            return Ok(true);
+        }
+        if self.stream.is_none() {
+            if self.idle {
+                tokio::time::sleep(self.pause).await;
+                self.pause = (self.pause * 2).min(LONGEST_PAUSE);
+            }
+            match self.api.watch(&self.path, &self.query, &self.version).await {
+                Ok(stream) => {
+                    self.idle = true;
+                    self.stream = Some(stream);
+                }
+                Err(error) => return self.failed(error),
+            }
+        }
+        let Some(stream) = self.stream.as_mut() else { return Ok(false) };
+        match stream.next().await {
+            None => {
+                self.stream = None;
+                Ok(false)
+            }
+            Some(Err(error)) => {
+                self.stream = None;
+                self.failed(error)
+            }
+            Some(Ok(event)) => Ok(self.take(event)),
+        }
+    }
+
+    fn failed(&mut self, error: ApiError) -> Result<bool, ApiError> {
+        if error.code == 410 {
+            // What happened in between is lost: look at everything again.
+            self.version.clear();
+            return Ok(false);
+        }
+        Err(error)
+    }
+
+    fn take(&mut self, mut event: Value) -> bool {
+        self.idle = false;
+        self.pause = FIRST_PAUSE;
+        let kind = event["type"].as_str().unwrap_or_default().to_owned();
+        let object = event["object"].take();
+        if kind == "ERROR" {
+            self.stream = None;
+            // 410 is the usual one; any other is safe to answer with a fresh list too.
+            self.version.clear();
+            return false;
+        }
+        if let Some(version) = object.pointer("/metadata/resourceVersion").and_then(Value::as_str) {
+            version.clone_into(&mut self.version);
+        }
+        match kind.as_str() {
+            "ADDED" | "MODIFIED" => {
+                self.items.insert(key(&object), object);
+                true
+            }
+            "DELETED" => {
+                self.items.remove(&key(&object));
+                true
+            }
+            _ => false,
+        }
+    }
+}
+
+fn key(object: &Value) -> String {
+    let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default();
+    format!("{}/{}", text("namespace"), text("name"))
+}
+
+/// A body as JSON documents, one a line. A last line that is cut off is no document.
+pub(super) fn lines(body: Body) -> impl Stream<Item = Result<Value, ApiError>> + Send + 'static {
+    stream::unfold((body.into_data_stream(), BytesMut::new(), false), |(mut body, mut buffer, over)| async move {
+        if over {
+            return None;
+        }
+        loop {
+            if let Some(line) = cut_line(&mut buffer) {
+                let parsed = serde_json::from_slice(&line)
+                    .map_err(|_| ApiError::unanswered("a watch event is not JSON"));
+                let over = parsed.is_err();
+                return Some((parsed, (body, buffer, over)));
+            }
+            match body.next().await {
+                Some(Ok(bytes)) => buffer.extend_from_slice(&bytes),
+                Some(Err(error)) => {
+                    let error = ApiError::unanswered(&format!("a watch broke: {error}"));
+                    return Some((Err(error), (body, buffer, true)));
+                }
+                None => return None,
+            }
+        }
+    })
+}
+
+fn cut_line(buffer: &mut BytesMut) -> Option<Bytes> {
+    loop {
+        let at = buffer.iter().position(|b| *b == b'\n')?;
+        let line = buffer.split_to(at + 1).freeze();
+        if !line.trim_ascii().is_empty() {
+            return Some(line);
+        }
+    }
+}
