@@ -6,6 +6,7 @@
 //! an ordinary container becomes ready and stays so.
 
 mod addons;
+mod calico;
 mod flannel;
 mod images;
 #[cfg(test)]
@@ -15,9 +16,10 @@ mod support;
 use crate::machines::Programs;
 
 pub use addons::PROXY_CIDR;
+pub use calico::serve_aggregated as serve_calico_api;
 pub use flannel::PEERS as FLANNEL_PEERS;
 
 /// Every agent that the simulator knows.
 pub fn programs() -> Programs {
-    Programs::new().and(flannel::programs()).and(addons::programs())
+    Programs::new().and(calico::programs()).and(flannel::programs()).and(addons::programs())
 }

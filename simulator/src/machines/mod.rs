@@ -6,7 +6,7 @@
 mod access;
 pub(crate) mod api;
 mod cloud_init;
-mod cni;
+pub(crate) mod cni;
 mod container_files;
 mod control_plane;
 mod datacenter;

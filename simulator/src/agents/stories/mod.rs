@@ -1,4 +1,5 @@
 //! Stories of single agents: pods bound by hand, no controllers.
 
 mod addons;
+mod calico;
 mod flannel;

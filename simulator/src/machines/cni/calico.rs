@@ -12,10 +12,10 @@ use crate::machines::machine::Machine;
 const GROUPS: [&str; 2] = ["/apis/crd.projectcalico.org/v1", "/apis/projectcalico.org/v3"];
 
 /// A connection with the plugin's identity, after its first question was answered.
-pub(super) struct Datastore {
-    pub(super) api: Api,
+pub(crate) struct Datastore {
+    pub(crate) api: Api,
     /// The path of the group in use.
-    pub(super) group: &'static str,
+    pub(crate) group: &'static str,
 }
 
 /// Connects with the credentials in the file that the configuration names.
@@ -70,7 +70,8 @@ pub(super) async fn add(
 ) -> Result<Vec<IpAddr>, String> {
     let datastore = connect(machine, conf).await?;
     let addresses = if text(conf, "/ipam/type") == "host-local" {
-        super::flannel::host_local(machine.host.files(), &conf["ipam"], network, &attachment.sandbox)?
+        let ipam = with_pod_cidr(&datastore, &conf["ipam"], &attachment.node).await?;
+        super::flannel::host_local(machine.host.files(), &ipam, network, &attachment.sandbox)?
     } else {
         super::find_binary(machine.host.files(), "calico-ipam")?;
         let handle = handle(network, attachment);
@@ -91,6 +92,27 @@ pub(super) async fn add(
         }
         _ => Ok(addresses),
     }
+}
+
+/// The IPAM section with the node's own range where it says `usePodCidr`.
+async fn with_pod_cidr(datastore: &Datastore, ipam: &Value, node: &str) -> Result<Value, String> {
+    const PLACEHOLDERS: [&str; 2] = ["usePodCidr", "usePodCidrIPv6"];
+    let mut section = ipam.to_string();
+    if !PLACEHOLDERS.iter().any(|word| section.contains(word)) {
+        return Ok(ipam.clone());
+    }
+    let object = datastore.api.get(&core("", "nodes", node)).await.map_err(|failure| wording(&failure))?;
+    let cidrs: Vec<&str> =
+        object["spec"]["podCIDRs"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+    for (word, v4) in PLACEHOLDERS.into_iter().zip([true, false]) {
+        let quoted = format!("\"{word}\"");
+        if section.contains(&quoted) {
+            let cidr = cidrs.iter().find(|cidr| cidr.contains(':') != v4);
+            let cidr = cidr.ok_or_else(|| format!("no podCidr for node {node}"))?;
+            section = section.replace(&quoted, &format!("\"{cidr}\""));
+        }
+    }
+    serde_json::from_str(&section).map_err(|error| error.to_string())
 }
 
 /// Gives the sandbox's address back.

@@ -20,6 +20,14 @@ struct Pool {
     block_size: u8,
 }
 
+/// For whom an address is wanted.
+struct Claimant<'a> {
+    node: &'a str,
+    handle: &'a str,
+    /// What the allocation says of itself.
+    attributes: Value,
+}
+
 /// Addresses for a sandbox, one of each wanted family.
 pub(super) async fn assign(
     datastore: &Datastore,
@@ -33,17 +41,29 @@ pub(super) async fn assign(
         Value::String(text) => text == "true",
         _ => default,
     };
+    let claimant = Claimant {
+        node: &attachment.node,
+        handle,
+        attributes: json!({
+            "namespace": attachment.namespace,
+            "node": attachment.node,
+            "pod": attachment.pod,
+            "timestamp": clock.now_rfc3339(),
+        }),
+    };
     let mut addresses = Vec::new();
     for (v4, wanted) in [(true, wanted("assign_ipv4", true)), (false, wanted("assign_ipv6", false))] {
         if !wanted {
             continue;
         }
-        let pools = pools(datastore, &attachment.node, v4).await.map_err(|failure| failure.to_string())?;
+        let pools = pools(datastore, &attachment.node, v4, |pool| may(pool, "Workload"))
+            .await
+            .map_err(|failure| failure.to_string())?;
         if pools.is_empty() {
             return Err("failed to request IPv4 addresses: no configured Calico pools for node ".to_owned()
                 + &attachment.node);
         }
-        match assign_from(datastore, &pools, handle, attachment, clock).await {
+        match assign_from(datastore, &pools, &claimant).await {
             Ok(Some(address)) => addresses.push(address),
             Ok(None) => {
                 return Err(
@@ -56,17 +76,65 @@ pub(super) async fn assign(
     Ok(addresses)
 }
 
-/// The pools of one family that this node may use.
-async fn pools(datastore: &Datastore, node: &str, v4: bool) -> Result<Vec<Pool>, ApiFailure> {
+/// The address of a node's tunnel device, out of the pools that are encapsulated by `mode` (the
+/// field of the pool that says so). A node keeps the one that it has. `None` if no pool has room.
+pub(crate) async fn tunnel_address(
+    datastore: &Datastore,
+    node: &str,
+    mode: &str,
+    (handle, kind): (&str, &str),
+) -> Result<Option<IpAddr>, ApiFailure> {
+    let encapsulated =
+        |pool: &Value| may(pool, "Tunnel") && matches!(pool[mode].as_str(), Some("Always" | "CrossSubnet"));
+    let pools = pools(datastore, node, true, encapsulated).await?;
+    if let Some(held) = held(datastore, handle).await? {
+        if pools.iter().any(|pool| pool.cidr.contains(&held)) {
+            return Ok(Some(held));
+        }
+        release(datastore, handle).await?;
+    }
+    let claimant = Claimant { node, handle, attributes: json!({"node": node, "type": kind}) };
+    assign_from(datastore, &pools, &claimant).await
+}
+
+/// The address that a handle holds.
+async fn held(datastore: &Datastore, handle: &str) -> Result<Option<IpAddr>, ApiFailure> {
+    let path = format!("{}/ipamhandles/{}", datastore.group, handle.to_lowercase());
+    let Some(object) = datastore.api.find(&path).await? else { return Ok(None) };
+    for cidr in object["spec"]["block"].as_object().into_iter().flatten().map(|(cidr, _)| cidr) {
+        let Ok(cidr) = cidr.parse::<IpNet>() else { continue };
+        let path = format!("{}/ipamblocks/{}", datastore.group, block_name(&cidr));
+        let Some(block) = datastore.api.find(&path).await? else { continue };
+        let attributes = block["spec"]["attributes"].as_array().into_iter().flatten();
+        let Some(index) = attributes.into_iter().position(|one| one["handle_id"] == handle) else { continue };
+        let allocations = block["spec"]["allocations"].as_array().into_iter().flatten();
+        let ordinal = allocations.into_iter().position(|one| one.as_u64() == Some(index as u64));
+        if let Some(ordinal) = ordinal {
+            return Ok(nth(&cidr, ordinal as u64));
+        }
+    }
+    Ok(None)
+}
+
+/// Whether a pool may be used for this.
+fn may(pool: &Value, purpose: &str) -> bool {
+    pool["allowedUses"].as_array().is_none_or(|uses| uses.is_empty() || uses.iter().any(|u| u == purpose))
+}
+
+/// The open pools of one family that this node may use.
+async fn pools(
+    datastore: &Datastore,
+    node: &str,
+    v4: bool,
+    fits: impl Fn(&Value) -> bool,
+) -> Result<Vec<Pool>, ApiFailure> {
     let (pools, _) = datastore.api.list(&format!("{}/ippools", datastore.group)).await?;
     let mut usable = Vec::new();
     let mut labels = None;
     for pool in pools {
         let spec = &pool["spec"];
         let Ok(cidr) = text(spec, "/cidr").parse::<IpNet>() else { continue };
-        let uses = spec["allowedUses"].as_array();
-        let for_workloads = uses.is_none_or(|uses| uses.is_empty() || uses.iter().any(|u| u == "Workload"));
-        if spec["disabled"] == true || !for_workloads || matches!(cidr, IpNet::V4(_)) != v4 {
+        if spec["disabled"] == true || !fits(spec) || matches!(cidr, IpNet::V4(_)) != v4 {
             continue;
         }
         if !pool["metadata"]["deletionTimestamp"].is_null() || text(spec, "/assignmentMode") == "Manual" {
@@ -122,27 +190,25 @@ fn block_name(cidr: &IpNet) -> String {
 async fn assign_from(
     datastore: &Datastore,
     pools: &[Pool],
-    handle: &str,
-    attachment: &Attachment,
-    clock: &Clock,
+    claimant: &Claimant<'_>,
 ) -> Result<Option<IpAddr>, ApiFailure> {
     let group = datastore.group;
     let (affinities, _) = datastore.api.list(&format!("{group}/blockaffinities")).await?;
     let mine = affinities.iter().filter(|affinity| {
-        text(affinity, "/spec/node") == attachment.node && text(affinity, "/spec/deleted") != "true"
+        text(affinity, "/spec/node") == claimant.node && text(affinity, "/spec/deleted") != "true"
     });
     for affinity in mine {
         let Ok(cidr) = text(affinity, "/spec/cidr").parse::<IpNet>() else { continue };
         if !pools.iter().any(|pool| pool.cidr.contains(&cidr)) {
             continue;
         }
-        if let Some(address) = assign_in_block(datastore, cidr, handle, attachment, clock).await? {
+        if let Some(address) = assign_in_block(datastore, cidr, claimant).await? {
             return Ok(Some(address));
         }
     }
     for pool in pools {
-        while let Some(cidr) = claim(datastore, pool, attachment).await? {
-            if let Some(address) = assign_in_block(datastore, cidr, handle, attachment, clock).await? {
+        while let Some(cidr) = claim(datastore, pool, claimant.node).await? {
+            if let Some(address) = assign_in_block(datastore, cidr, claimant).await? {
                 return Ok(Some(address));
             }
         }
@@ -151,11 +217,7 @@ async fn assign_from(
 }
 
 /// Makes the pool's first free block the node's own.
-async fn claim(
-    datastore: &Datastore,
-    pool: &Pool,
-    attachment: &Attachment,
-) -> Result<Option<IpNet>, ApiFailure> {
+async fn claim(datastore: &Datastore, pool: &Pool, node: &str) -> Result<Option<IpNet>, ApiFailure> {
     let group = datastore.group;
     let (blocks, _) = datastore.api.list(&format!("{group}/ipamblocks")).await?;
     let mut taken: BTreeSet<String> =
@@ -170,14 +232,14 @@ async fn claim(
             let version = group.trim_start_matches("/apis/");
             json!({"apiVersion": version, "kind": kind, "metadata": {"name": name}, "spec": spec})
         };
-        let affinity = format!("{}-{}", attachment.node, block_name(&cidr));
-        let spec = json!({"cidr": cidr.to_string(), "deleted": "false", "node": attachment.node, "state": "pending"});
+        let affinity = format!("{}-{}", node, block_name(&cidr));
+        let spec = json!({"cidr": cidr.to_string(), "deleted": "false", "node": node, "state": "pending"});
         datastore
             .api
             .ensure(&format!("{group}/blockaffinities"), &kind("BlockAffinity", affinity.clone(), spec))
             .await?;
         let spec = json!({
-            "affinity": format!("host:{}", attachment.node),
+            "affinity": format!("host:{}", node),
             "allocations": vec![Value::Null; size],
             "attributes": [],
             "cidr": cidr.to_string(),
@@ -189,8 +251,7 @@ async fn claim(
         let path = format!("{group}/blockaffinities/{affinity}");
         match datastore.api.create(&format!("{group}/ipamblocks"), &block).await {
             Ok(_) => {
-                let confirmed = json!({"spec": {"state": "confirmed"}});
-                datastore.api.patch(&path, crate::machines::api::Patch::Merge, &confirmed).await?;
+                change(datastore, &path, |affinity| affinity["spec"]["state"] = json!("confirmed")).await?;
                 return Ok(Some(cidr));
             }
             Err(failure) if failure.is_conflict() => {
@@ -207,35 +268,25 @@ async fn claim(
 async fn assign_in_block(
     datastore: &Datastore,
     cidr: IpNet,
-    handle: &str,
-    attachment: &Attachment,
-    clock: &Clock,
+    claimant: &Claimant<'_>,
 ) -> Result<Option<IpAddr>, ApiFailure> {
     let path = format!("{}/ipamblocks/{}", datastore.group, block_name(&cidr));
     for _ in 0..RACES {
         let Some(mut block) = datastore.api.find(&path).await? else { return Ok(None) };
         let spec = &mut block["spec"];
-        if text(spec, "/affinity") != format!("host:{}", attachment.node) {
+        if text(spec, "/affinity") != format!("host:{}", claimant.node) {
             return Ok(None);
         }
         let Some(ordinal) = spec["unallocated"][0].as_u64() else { return Ok(None) };
         let Some(free) = spec["unallocated"].as_array_mut() else { return Ok(None) };
         free.remove(0);
         let Some(attributes) = spec["attributes"].as_array_mut() else { return Ok(None) };
-        attributes.push(json!({
-            "handle_id": handle,
-            "secondary": {
-                "namespace": attachment.namespace,
-                "node": attachment.node,
-                "pod": attachment.pod,
-                "timestamp": clock.now_rfc3339(),
-            },
-        }));
+        attributes.push(json!({"handle_id": claimant.handle, "secondary": claimant.attributes}));
         let index = attributes.len() - 1;
         spec["allocations"][ordinal as usize] = json!(index);
         match datastore.api.update(&path, &block).await {
             Ok(_) => {
-                note_handle(datastore, handle, &cidr).await?;
+                note_handle(datastore, claimant.handle, &cidr).await?;
                 return Ok(nth(&cidr, ordinal));
             }
             Err(failure) if failure.is_conflict() => {}
@@ -254,6 +305,19 @@ fn nth(cidr: &IpNet, ordinal: u64) -> Option<IpAddr> {
     }
 }
 
+/// Changes an object by reading and replacing it: Calico's own roles hold no right to patch.
+async fn change(datastore: &Datastore, path: &str, change: impl Fn(&mut Value)) -> Result<(), ApiFailure> {
+    for _ in 0..RACES {
+        let Some(mut object) = datastore.api.find(path).await? else { return Ok(()) };
+        change(&mut object);
+        match datastore.api.update(path, &object).await {
+            Err(failure) if failure.is_conflict() => {}
+            other => return other.map(|_| ()),
+        }
+    }
+    Ok(())
+}
+
 async fn note_handle(datastore: &Datastore, handle: &str, cidr: &IpNet) -> Result<(), ApiFailure> {
     let collection = format!("{}/ipamhandles", datastore.group);
     let name = handle.to_lowercase();
@@ -265,19 +329,19 @@ async fn note_handle(datastore: &Datastore, handle: &str, cidr: &IpNet) -> Resul
     });
     match datastore.api.create(&collection, &object).await {
         Err(failure) if failure.is_conflict() => {
-            let patch = json!({"spec": {"block": {cidr.to_string(): 1}}});
-            datastore
-                .api
-                .patch(&format!("{collection}/{name}"), crate::machines::api::Patch::Merge, &patch)
-                .await?;
-            Ok(())
+            let key = cidr.to_string();
+            change(datastore, &format!("{collection}/{name}"), |handle| {
+                let held = handle["spec"]["block"][&key].as_u64().unwrap_or(0);
+                handle["spec"]["block"][&key] = json!(held + 1);
+            })
+            .await
         }
         other => other.map(|_| ()),
     }
 }
 
 /// Frees every address that a handle holds, and the handle.
-pub(super) async fn release(datastore: &Datastore, handle: &str) -> Result<(), ApiFailure> {
+pub(crate) async fn release(datastore: &Datastore, handle: &str) -> Result<(), ApiFailure> {
     let path = format!("{}/ipamhandles/{}", datastore.group, handle.to_lowercase());
     let Some(object) = datastore.api.find(&path).await? else { return Ok(()) };
     for cidr in object["spec"]["block"].as_object().into_iter().flatten().map(|(cidr, _)| cidr) {

@@ -3,9 +3,9 @@
 //! As in containerd, the configuration whose file sorts first is in force, a change is seen
 //! without a restart, and DEL runs the plugins in force now, whichever made the sandbox.
 
-mod calico;
+pub(crate) mod calico;
 mod flannel;
-mod ipam;
+pub(crate) mod ipam;
 
 use std::net::IpAddr;
 

@@ -1,0 +1,85 @@
+//! Addresses and blocks of nodes that are gone.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use crate::machines::api::{ApiFailure, text};
+use crate::machines::cni::calico::Datastore;
+use crate::machines::cni::ipam;
+
+/// The names of some objects.
+pub(super) fn names(objects: &[Value]) -> BTreeSet<String> {
+    objects.iter().map(|object| text(object, "/metadata/name").to_owned()).collect()
+}
+
+/// Releases what nodes hold that are not among these. `false` if some of it has to wait, because
+/// pods of such a node are still there.
+pub(super) async fn collect(datastore: &Datastore, nodes: &BTreeSet<String>) -> Result<bool, ApiFailure> {
+    let (blocks, _) = datastore.api.list(&format!("{}/ipamblocks", datastore.group)).await?;
+    let (affinities, _) = datastore.api.list(&format!("{}/blockaffinities", datastore.group)).await?;
+    let mut gone: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for affinity in &affinities {
+        let node = text(affinity, "/spec/node");
+        if !nodes.contains(node) && text(affinity, "/spec/type") != "virtual" {
+            gone.entry(node.to_owned()).or_default();
+        }
+    }
+    for attribute in blocks.iter().flat_map(attributes) {
+        let node = text(attribute, "/secondary/node");
+        if !node.is_empty() && !nodes.contains(node) {
+            gone.entry(node.to_owned()).or_default().insert(text(attribute, "/handle_id").to_owned());
+        }
+    }
+    let mut complete = true;
+    if gone.is_empty() {
+        return Ok(complete);
+    }
+    let (pods, _) = datastore.api.list("/api/v1/pods").await?;
+    let here: BTreeSet<&str> = pods
+        .iter()
+        .filter(|pod| pod["spec"]["hostNetwork"] != true && !text(pod, "/status/podIP").is_empty())
+        .filter(|pod| !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed"))
+        .map(|pod| text(pod, "/spec/nodeName"))
+        .collect();
+    for (node, handles) in gone {
+        if here.contains(node.as_str()) {
+            complete = false;
+            continue;
+        }
+        for handle in handles {
+            ipam::release(datastore, &handle).await?;
+        }
+        for affinity in affinities.iter().filter(|affinity| text(affinity, "/spec/node") == node) {
+            release_block(datastore, &node, affinity).await?;
+        }
+    }
+    Ok(complete)
+}
+
+fn attributes(block: &Value) -> impl Iterator<Item = &Value> {
+    block["spec"]["attributes"].as_array().into_iter().flatten()
+}
+
+/// Gives a block back: deletes it if it is empty, else only ends its affinity, since other nodes
+/// have borrowed from it.
+async fn release_block(datastore: &Datastore, node: &str, affinity: &Value) -> Result<(), ApiFailure> {
+    let cidr = text(affinity, "/spec/cidr");
+    let path = format!("{}/ipamblocks/{}", datastore.group, cidr.replace(['.', ':', '/'], "-"));
+    if let Some(mut block) = datastore.api.find(&path).await?
+        && text(&block, "/spec/affinity") == format!("host:{node}")
+    {
+        let used = block["spec"]["allocations"].as_array().into_iter().flatten().any(Value::is_number);
+        let version = block["metadata"]["resourceVersion"].clone();
+        if used {
+            if let Some(spec) = block["spec"].as_object_mut() {
+                spec.remove("affinity");
+            }
+            datastore.api.update(&path, &block).await?;
+        } else {
+            datastore.api.delete(&path, &json!({"preconditions": {"resourceVersion": version}})).await?;
+        }
+    }
+    let path = format!("{}/blockaffinities/{}", datastore.group, text(affinity, "/metadata/name"));
+    datastore.api.delete(&path, &json!({"preconditions": {"uid": affinity["metadata"]["uid"]}})).await
+}
