@@ -33,7 +33,9 @@ pub fn choose_ipv4(prefix: u8, used: &[IpNet]) -> Result<IpNet, NoFreeRange> {
 /// When every candidate meets a range in use.
 pub fn choose_ipv6(prefix: u8, used: &[IpNet]) -> Result<IpNet, NoFreeRange> {
     (0xf0..=0xffff_u16)
-        .filter_map(|part| Ipv6Net::new(Ipv6Addr::new(0xfd00, 0x10, part, 0, 0, 0, 0, 0), prefix.max(48)).ok())
+        .filter_map(|part| {
+            Ipv6Net::new(Ipv6Addr::new(0xfd00, 0x10, part, 0, 0, 0, 0, 0), prefix.max(48)).ok()
+        })
         .map(IpNet::V6)
         .find(|candidate| first_overlap(candidate, used).is_none())
         .ok_or(NoFreeRange { prefix })

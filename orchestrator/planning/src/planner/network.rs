@@ -66,7 +66,11 @@ pub fn used(state: &ClusterState) -> Vec<(IpNet, String)> {
     }
     for node in state.nodes.values() {
         used.extend(node.pod_cidrs.iter().map(|r| (*r, format!("the podCIDR {r} of Node {}", node.name))));
-        used.extend(node.addresses.iter().map(|a| (IpNet::from(*a), format!("the address {a} of Node {}", node.name))));
+        used.extend(
+            node.addresses
+                .iter()
+                .map(|a| (IpNet::from(*a), format!("the address {a} of Node {}", node.name))),
+        );
     }
     let mut seen = BTreeSet::new();
     used.retain(|(range, _)| seen.insert(*range));
@@ -77,7 +81,14 @@ pub fn used(state: &ClusterState) -> Vec<(IpNet, String)> {
 pub fn decide(state: &ClusterState, intent: &Intent) -> Result<Network, Vec<Finding>> {
     let manifest = match intent.network.manifest.as_deref().map(manifest::read).transpose() {
         Ok(manifest) => manifest,
-        Err(error) => return Err(vec![blocker(Code::NotAManifest, "cluster", error.to_string(), "Correct the file and plan again.")]),
+        Err(error) => {
+            return Err(vec![blocker(
+                Code::NotAManifest,
+                "cluster",
+                error.to_string(),
+                "Correct the file and plan again.",
+            )]);
+        }
     };
     let masks = Masks::of(state);
     let used = used(state);
@@ -101,7 +112,9 @@ fn choose(state: &ClusterState, masks: Masks, used: &[(IpNet, String)]) -> Resul
             Family::V6 => cidr::choose_ipv6(masks.ipv6.saturating_sub(16), &taken),
         })
         .collect::<Result<_, _>>()
-        .map_err(|error| vec![blocker(Code::RangesOverlap, "cluster", error.to_string(), "Name a range with --pod-cidr.")])
+        .map_err(|error| {
+            vec![blocker(Code::RangesOverlap, "cluster", error.to_string(), "Name a range with --pod-cidr.")]
+        })
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -150,7 +163,9 @@ fn overlap(object: &str, range: &IpNet, other: &str) -> Finding {
     blocker(
         Code::RangesOverlap,
         object,
-        format!("{range} shares addresses with {other}; while both networks exist, packets would go to the wrong one."),
+        format!(
+            "{range} shares addresses with {other}; while both networks exist, packets would go to the wrong one."
+        ),
         "Choose another range with --pod-cidr, or leave it out and let replank choose.",
     )
 }

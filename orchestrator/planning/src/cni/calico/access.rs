@@ -14,7 +14,8 @@ type Account<'a> = (&'a str, &'a str);
 /// Bindings, roles and accounts of the given workloads, in the order of their removal.
 pub fn find(inventory: &Inventory, own: &[&Object]) -> Vec<ObjectId> {
     let accounts = accounts(inventory, own);
-    let bindings: Vec<&Object> = bindings(inventory).filter(|b| binds_only(inventory, b, &accounts)).collect();
+    let bindings: Vec<&Object> =
+        bindings(inventory).filter(|b| binds_only(inventory, b, &accounts)).collect();
     let roles: Vec<&Object> = roles(inventory)
         .filter(|role| !is_bootstrap(role))
         .filter(|role| {
@@ -92,7 +93,9 @@ fn binds_only(inventory: &Inventory, binding: &Object, accounts: &BTreeSet<Accou
                     let namespace = subject["namespace"].as_str().unwrap_or(&binding.id.object.namespace);
                     name != "default" && accounts.contains(&(namespace, name))
                 }
-                Some("User") => name == "system:kube-controller-manager" && is_tier_binding(inventory, binding),
+                Some("User") => {
+                    name == "system:kube-controller-manager" && is_tier_binding(inventory, binding)
+                }
                 _ => false,
             }
         })
@@ -125,5 +128,8 @@ fn is_bootstrap(role: &Object) -> bool {
     role.at("/metadata/labels/kubernetes.io~1bootstrapping").is_some()
         || name.starts_with("system:")
         || name.starts_with("kubeadm:")
-        || matches!(name, "cluster-admin" | "admin" | "edit" | "view" | "extension-apiserver-authentication-reader")
+        || matches!(
+            name,
+            "cluster-admin" | "admin" | "edit" | "view" | "extension-apiserver-authentication-reader"
+        )
 }

@@ -101,7 +101,8 @@ impl Detection {
 
 /// Looks for Calico.
 pub fn detect(inventory: &Inventory) -> Detection {
-    let agents: Vec<Object> = inventory.of("apps", "DaemonSet").filter(|set| is_agent(set)).cloned().collect();
+    let agents: Vec<Object> =
+        inventory.of("apps", "DaemonSet").filter(|set| is_agent(set)).cloned().collect();
     let operated = inventory.of("operator.tigera.io", "Installation").next().is_some();
     match agents.as_slice() {
         [] if !operated => Detection::Nothing,
@@ -131,9 +132,7 @@ fn describe(inventory: &Inventory, agents: Vec<Object>, operated: bool) -> Insta
 
 fn is_agent(set: &Object) -> bool {
     template_of(set).is_some_and(|t| {
-        images::containers(t).any(|c| {
-            c["image"].as_str().and_then(images::part_of) == Some(Part::Node)
-        })
+        images::containers(t).any(|c| c["image"].as_str().and_then(images::part_of) == Some(Part::Node))
     })
 }
 
@@ -154,9 +153,8 @@ fn node_container(set: &Object) -> Option<&Value> {
 
 fn datastore_of(agent: &Object) -> Datastore {
     let Some(container) = node_container(agent) else { return Datastore::Kubernetes };
-    let env = |name: &str| {
-        container["env"].as_array().into_iter().flatten().find(|entry| entry["name"] == name)
-    };
+    let env =
+        |name: &str| container["env"].as_array().into_iter().flatten().find(|entry| entry["name"] == name);
     match env("DATASTORE_TYPE").and_then(|entry| entry["value"].as_str()) {
         Some("kubernetes") => Datastore::Kubernetes,
         Some(_) => Datastore::Etcd,
@@ -199,9 +197,10 @@ fn api_of(inventory: &Inventory) -> Api {
             .of("apiextensions.k8s.io", "CustomResourceDefinition")
             .any(|crd| crd.text("/spec/group") == Some(group))
     };
-    let aggregated = inventory
-        .of("apiregistration.k8s.io", "APIService")
-        .any(|s| s.text("/spec/group") == Some("projectcalico.org") && s.at("/spec/service").is_some_and(Value::is_object));
+    let aggregated = inventory.of("apiregistration.k8s.io", "APIService").any(|s| {
+        s.text("/spec/group") == Some("projectcalico.org")
+            && s.at("/spec/service").is_some_and(Value::is_object)
+    });
     match (definition("projectcalico.org"), aggregated, definition("crd.projectcalico.org")) {
         (true, _, _) => Api::V3,
         (false, true, _) => Api::Aggregated,

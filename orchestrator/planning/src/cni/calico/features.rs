@@ -16,7 +16,8 @@ pub struct Feature {
 
 /// Whether the eBPF datapath is on.
 pub fn ebpf(inventory: &Inventory) -> bool {
-    calico(inventory, "FelixConfiguration").any(|felix| felix.at("/spec/bpfEnabled") == Some(&Value::Bool(true)))
+    calico(inventory, "FelixConfiguration")
+        .any(|felix| felix.at("/spec/bpfEnabled") == Some(&Value::Bool(true)))
         || inventory
             .of("operator.tigera.io", "Installation")
             .any(|i| i.text("/spec/calicoNetwork/linuxDataplane") == Some("BPF"))

@@ -22,19 +22,17 @@ pub fn split(state: &ClusterState, found: &Belongings) -> (Vec<ObjectId>, Vec<(S
 /// Namespaces where Calico's workloads run, or that its operator made.
 fn candidates<'a>(state: &'a ClusterState, found: &'a Belongings) -> BTreeSet<&'a str> {
     let used = found.workloads.iter().map(|(_, id)| id.object.namespace.as_str());
-    let owned = state
-        .inventory
-        .of("", "Namespace")
-        .filter(|n| owned_by_calico(n))
-        .map(|n| n.id.object.name.as_str());
+    let owned =
+        state.inventory.of("", "Namespace").filter(|n| owned_by_calico(n)).map(|n| n.id.object.name.as_str());
     used.chain(owned).filter(|name| !name.starts_with("kube-") && *name != "default").collect()
 }
 
 /// Something in a namespace that is not Calico's.
 fn foreign(state: &ClusterState, found: &Belongings, namespace: &str) -> Option<String> {
-    let object = state.inventory.iter().find(|o| {
-        o.id.object.namespace == namespace && !belongs(o, found) && !comes_with_a_namespace(o)
-    });
+    let object = state
+        .inventory
+        .iter()
+        .find(|o| o.id.object.namespace == namespace && !belongs(o, found) && !comes_with_a_namespace(o));
     object.map(|o| o.id.object.to_string()).or_else(|| {
         let bare = |pod: &&crate::state::PodState| pod.namespace == namespace && pod.owner == Owner::Bare;
         state.pods.iter().find(bare).map(|pod| format!("Pod {namespace}/{}", pod.name))
@@ -51,10 +49,12 @@ fn belongs(object: &Object, found: &Belongings) -> bool {
 /// Secrets and ConfigMaps that the operator keeps for itself carry no owner, only its names.
 fn is_operators_own(object: &Object) -> bool {
     let name = object.id.object.name.as_str();
-    matches!(object.id.object.kind.kind.as_str(), "ConfigMap" | "Secret" | "Role" | "RoleBinding" | "NetworkPolicy" | "Service")
-        && ["tigera-", "calico-", "goldmane-", "whisker-", "active-operator", "node-certs", "typha-certs"]
-            .iter()
-            .any(|prefix| name.starts_with(prefix))
+    matches!(
+        object.id.object.kind.kind.as_str(),
+        "ConfigMap" | "Secret" | "Role" | "RoleBinding" | "NetworkPolicy" | "Service"
+    ) && ["tigera-", "calico-", "goldmane-", "whisker-", "active-operator", "node-certs", "typha-certs"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix))
 }
 
 fn comes_with_a_namespace(object: &Object) -> bool {
@@ -62,5 +62,6 @@ fn comes_with_a_namespace(object: &Object) -> bool {
     matches!(
         (reference.kind.kind.as_str(), reference.name.as_str()),
         ("ServiceAccount", "default") | ("ConfigMap", "kube-root-ca.crt")
-    ) || (reference.kind.kind == "Secret" && object.text("/type") == Some("kubernetes.io/service-account-token"))
+    ) || (reference.kind.kind == "Secret"
+        && object.text("/type") == Some("kubernetes.io/service-account-token"))
 }

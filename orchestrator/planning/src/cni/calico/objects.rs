@@ -58,10 +58,12 @@ impl Belongings {
 
     /// Whether an object is among them.
     pub fn holds(&self, object: &ObjectRef) -> bool {
-        self.all().any(|id| id.object.kind.group == object.kind.group
-            && id.object.kind.kind == object.kind.kind
-            && id.object.namespace == object.namespace
-            && id.object.name == object.name)
+        self.all().any(|id| {
+            id.object.kind.group == object.kind.group
+                && id.object.kind.kind == object.kind.kind
+                && id.object.namespace == object.namespace
+                && id.object.name == object.name
+        })
     }
 }
 
@@ -73,7 +75,8 @@ pub fn find(state: &ClusterState) -> Belongings {
     let mut found = Belongings {
         workloads: workloads.iter().map(|(part, w)| (*part, w.id.clone())).collect(),
         api_services: ids(inventory, "apiregistration.k8s.io", "APIService", |s| {
-            s.text("/spec/group").is_some_and(is_calico_group) && s.at("/spec/service").is_some_and(Value::is_object)
+            s.text("/spec/group").is_some_and(is_calico_group)
+                && s.at("/spec/service").is_some_and(Value::is_object)
         }),
         kinds: kinds(inventory),
         definitions: ids(inventory, "apiextensions.k8s.io", "CustomResourceDefinition", |crd| {
@@ -152,11 +155,14 @@ fn kind_of(definition: &Object) -> Option<Kind> {
 /// Services and budgets whose selector picks a Calico workload's pods and nobody else's.
 fn services(inventory: &Inventory, own: &[&Object]) -> Vec<ObjectId> {
     let picks = |selector: Option<&Value>, object: &Object| {
-        let picked = |w: &&Object| w.id.object.namespace == object.id.object.namespace && selects(selector, w);
+        let picked =
+            |w: &&Object| w.id.object.namespace == object.id.object.namespace && selects(selector, w);
         own.iter().any(|w| picked(w)) && !foreign_workloads(inventory, own).any(|w| picked(&w))
     };
     let mut found = ids(inventory, "", "Service", |s| picks(s.at("/spec/selector"), s));
-    found.extend(ids(inventory, "policy", "PodDisruptionBudget", |b| picks(b.at("/spec/selector/matchLabels"), b)));
+    found.extend(ids(inventory, "policy", "PodDisruptionBudget", |b| {
+        picks(b.at("/spec/selector/matchLabels"), b)
+    }));
     found
 }
 
@@ -166,7 +172,10 @@ fn selects(selector: Option<&Value>, workload: &Object) -> bool {
     wanted.iter().all(|(key, value)| labels.and_then(|l| l.get(key)) == Some(value))
 }
 
-fn foreign_workloads<'a>(inventory: &'a Inventory, own: &'a [&'a Object]) -> impl Iterator<Item = &'a Object> {
+fn foreign_workloads<'a>(
+    inventory: &'a Inventory,
+    own: &'a [&'a Object],
+) -> impl Iterator<Item = &'a Object> {
     WORKLOADS
         .into_iter()
         .flat_map(|(group, kind)| inventory.of(group, kind))
@@ -192,8 +201,13 @@ fn configuration(inventory: &Inventory, own: &[&Object]) -> Vec<ObjectId> {
 fn is_clusters_own(object: &Object) -> bool {
     matches!(
         object.id.object.name.as_str(),
-        "kube-root-ca.crt" | "kube-proxy" | "kubeadm-config" | "kubelet-config" | "coredns"
-            | "extension-apiserver-authentication" | "cluster-info"
+        "kube-root-ca.crt"
+            | "kube-proxy"
+            | "kubeadm-config"
+            | "kubelet-config"
+            | "coredns"
+            | "extension-apiserver-authentication"
+            | "cluster-info"
     )
 }
 
@@ -278,7 +292,9 @@ fn add_owned(inventory: &Inventory, found: &mut Belongings) {
             continue;
         }
         let list = match reference.kind.kind.as_str() {
-            "ServiceAccount" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => &mut found.access,
+            "ServiceAccount" | "Role" | "RoleBinding" | "ClusterRole" | "ClusterRoleBinding" => {
+                &mut found.access
+            }
             "ConfigMap" | "Secret" => &mut found.configuration,
             "Service" | "PodDisruptionBudget" | "NetworkPolicy" => &mut found.services,
             "Namespace" => continue,

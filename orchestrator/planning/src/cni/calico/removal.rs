@@ -11,11 +11,20 @@ use std::collections::BTreeSet;
 pub fn steps(install: &Install, found: &Belongings) -> Vec<(&'static str, RemoveObjects)> {
     let mut steps = Vec::new();
     if install.kind == InstallKind::Operator {
-        steps.push(("remove-calico/operator", step("let the operator take its Calico down, while it still runs", operated(found))));
+        steps.push((
+            "remove-calico/operator",
+            step("let the operator take its Calico down, while it still runs", operated(found)),
+        ));
     }
     steps.push(("remove-calico/agents", step("remove Calico's APIs and agents", agents(install, found))));
-    steps.push(("remove-calico/records", step("remove Calico's records, then the kinds themselves", records(found))));
-    steps.push(("remove-calico/rest", step("remove Calico's configuration, accounts and namespaces", rest(found))));
+    steps.push((
+        "remove-calico/records",
+        step("remove Calico's records, then the kinds themselves", records(found)),
+    ));
+    steps.push((
+        "remove-calico/rest",
+        step("remove Calico's configuration, accounts and namespaces", rest(found)),
+    ));
     steps
         .into_iter()
         .map(|(name, mut step)| {
@@ -53,7 +62,11 @@ fn kinds<'a>(found: &'a Belongings, group: &'a str, names: &'a [&'a str]) -> Rem
 fn operated(found: &Belongings) -> Vec<RemovalStage> {
     const GROUP: &str = "operator.tigera.io";
     vec![
-        kinds(found, GROUP, &["Whisker", "Goldmane", "GatewayAPI", "Istio", "ManagementClusterConnection", "APIServer"]),
+        kinds(
+            found,
+            GROUP,
+            &["Whisker", "Goldmane", "GatewayAPI", "Istio", "ManagementClusterConnection", "APIServer"],
+        ),
         kinds(found, GROUP, &["Installation"]),
         singles(found.running(Part::Operator).cloned()),
         RemovalStage {

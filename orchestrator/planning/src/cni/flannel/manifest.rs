@@ -23,7 +23,9 @@ pub enum ManifestError {
         missing: &'static str,
     },
     /// A kind that a Flannel manifest has no use for.
-    #[error("the Flannel manifest holds a {kind}, which replank does not know how to install; remove it or apply it yourself")]
+    #[error(
+        "the Flannel manifest holds a {kind}, which replank does not know how to install; remove it or apply it yourself"
+    )]
     UnknownKind {
         /// The kind.
         kind: String,
@@ -74,7 +76,8 @@ fn object(document: usize, body: Value) -> Result<NewObject, ManifestError> {
     let (api_version, kind) = (text("/apiVersion", "apiVersion")?, text("/kind", "kind")?);
     let name = text("/metadata/name", "metadata.name")?;
     let (group, version) = api_version.split_once('/').unwrap_or(("", &api_version));
-    let (plural, scope) = plural_of(&kind).ok_or_else(|| ManifestError::UnknownKind { kind: kind.clone() })?;
+    let (plural, scope) =
+        plural_of(&kind).ok_or_else(|| ManifestError::UnknownKind { kind: kind.clone() })?;
     let namespace = match scope {
         Scope::Cluster => "",
         Scope::Namespaced => body.pointer("/metadata/namespace").and_then(Value::as_str).unwrap_or("default"),
@@ -106,7 +109,8 @@ fn network_of(object: &NewObject) -> Option<Vec<IpNet>> {
 
 /// Adds the gate to a DaemonSet that runs flanneld; says whether it was one.
 fn gate(body: &mut Value) -> bool {
-    if body["kind"] != "DaemonSet" || !images::of_template(&body["spec"]["template"]).any(images::is_flannel) {
+    if body["kind"] != "DaemonSet" || !images::of_template(&body["spec"]["template"]).any(images::is_flannel)
+    {
         return false;
     }
     body["spec"]["template"]["spec"]["nodeSelector"][GATE_LABEL] = NEW_SIDE.into();

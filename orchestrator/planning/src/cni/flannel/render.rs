@@ -47,7 +47,8 @@ fn account() -> NewObject {
 
 /// What flanneld reads and writes: pods (its own), nodes, and its announcements in Node status.
 fn role() -> NewObject {
-    let rule = |resource: &str, verbs: &[&str]| json!({"apiGroups": [""], "resources": [resource], "verbs": verbs});
+    let rule =
+        |resource: &str, verbs: &[&str]| json!({"apiGroups": [""], "resources": [resource], "verbs": verbs});
     NewObject {
         object: ObjectRef::new(
             Kind::cluster("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
@@ -86,7 +87,11 @@ fn binding() -> NewObject {
 
 fn configuration(conf: &NetConf) -> NewObject {
     NewObject {
-        object: ObjectRef::new(Kind::namespaced("", "v1", "ConfigMap", "configmaps"), NAMESPACE, "kube-flannel-cfg"),
+        object: ObjectRef::new(
+            Kind::namespaced("", "v1", "ConfigMap", "configmaps"),
+            NAMESPACE,
+            "kube-flannel-cfg",
+        ),
         body: json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
