@@ -229,7 +229,8 @@ pub struct AdmitNode {
     pub pod_cidrs: Vec<IpNet>,
     /// Labels to set; the gate label comes with the same patch.
     pub labels: BTreeMap<String, String>,
-    /// Taints to set.
+    /// The taints that the node shall have, all others of people's making taken away (kubeadm's
+    /// control-plane taint among them if it is not named here).
     pub taints: Vec<Taint>,
     /// DaemonSets that must have a ready pod on the node.
     pub daemon_sets: BTreeSet<ObjectRef>,
@@ -279,9 +280,10 @@ pub struct Drain {
     pub node: NodeRef,
     /// The rules.
     pub rules: DrainRules,
-    /// `Pod namespace/name` whose loss of an emptyDir is accepted.
+    /// Pods whose loss of an emptyDir is accepted, by [`crate::checks::pod_key`]: their controller
+    /// (`ReplicaSet namespace/name`), or the pod itself if it has none.
     pub empty_dir_accepted: BTreeSet<String>,
-    /// `Pod namespace/name` that nobody makes again and whose end is accepted.
+    /// Pods that nobody makes again and whose end is accepted, by [`crate::checks::pod_key`].
     pub bare_accepted: BTreeSet<String>,
 }
 

@@ -77,7 +77,7 @@ pub fn changes(planned: &BTreeMap<String, String>, now: &BTreeMap<String, String
     names
         .into_iter()
         .filter(|name| planned.get(*name) != now.get(*name))
-        .filter(|name| !(name.starts_with(FINDING) && !now.contains_key(*name)))
+        .filter(|name| !name.starts_with(FINDING) || now.contains_key(*name))
         .map(|name| Change { fact: name.clone(), planned: value(planned, name), now: value(now, name) })
         .collect()
 }
