@@ -9,6 +9,7 @@ mod addons;
 mod calico;
 mod flannel;
 mod images;
+mod operator;
 #[cfg(test)]
 mod stories;
 mod support;
@@ -21,5 +22,9 @@ pub use flannel::PEERS as FLANNEL_PEERS;
 
 /// Every agent that the simulator knows.
 pub fn programs() -> Programs {
-    Programs::new().and(calico::programs()).and(flannel::programs()).and(addons::programs())
+    Programs::new()
+        .and(operator::programs())
+        .and(calico::programs())
+        .and(flannel::programs())
+        .and(addons::programs())
 }

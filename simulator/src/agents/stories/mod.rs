@@ -3,3 +3,4 @@
 mod addons;
 mod calico;
 mod flannel;
+mod operator;
