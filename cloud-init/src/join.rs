@@ -7,6 +7,9 @@ use serde_json::{Value, json};
 /// Where the join configuration lies until it has been used: in memory, not on a disk.
 pub const JOIN_FILE: &str = "/run/replank/join.yaml";
 
+/// Where static pods lie until the join is done.
+const STATIC_PODS: &str = "/run/replank/static-pods";
+
 /// The first minor release whose kubeadm reads `v1beta4`.
 const FIRST_WITH_V1BETA4: u32 = 31;
 
@@ -33,6 +36,9 @@ pub struct Join {
     pub kubernetes_version: String,
     /// Further files that must lie there before the join.
     pub files: Vec<WriteFile>,
+    /// Static pods of the user's own. They are put in place after the join: kubeadm wants to find the
+    /// directory empty.
+    pub static_pods: Vec<WriteFile>,
 }
 
 /// A taint.
@@ -51,6 +57,9 @@ pub struct JoinTaint {
 pub struct ControlPlane {
     /// The key of the uploaded certificates.
     pub certificate_key: Secret,
+    /// Taints that kubeadm shall put on it at the join's end: those that stay. (What the kubelet registers
+    /// with goes only once; kubeadm would put it back after it was taken off.)
+    pub taints: Vec<JoinTaint>,
 }
 
 impl Join {
@@ -58,14 +67,16 @@ impl Join {
     pub fn cloud_config(&self) -> CloudConfig {
         let mut write_files = self.files.clone();
         write_files.push(WriteFile::text(JOIN_FILE, format!("{:#}\n", self.configuration()), 0o600));
-        CloudConfig {
-            hostname: Some(self.node_name.clone()),
-            write_files,
-            runcmd: vec![
-                ["kubeadm", "join", "--config", JOIN_FILE].map(str::to_owned).to_vec(),
-                ["rm", "-f", JOIN_FILE].map(str::to_owned).to_vec(),
-            ],
+        let mut runcmd = vec![
+            ["kubeadm", "join", "--config", JOIN_FILE].map(str::to_owned).to_vec(),
+            ["rm", "-f", JOIN_FILE].map(str::to_owned).to_vec(),
+        ];
+        for (at, pod) in self.static_pods.iter().enumerate() {
+            let aside = format!("{STATIC_PODS}/{at}");
+            runcmd.push(vec!["cp".into(), aside.clone(), pod.path.clone()]);
+            write_files.push(WriteFile { path: aside, ..pod.clone() });
         }
+        CloudConfig { hostname: Some(self.node_name.clone()), write_files, runcmd }
     }
 
     /// kubeadm's `JoinConfiguration`.
@@ -99,8 +110,9 @@ impl Join {
     }
 
     fn taint_flag(&self, newest: bool) -> Value {
+        let stays = self.control_plane.iter().flat_map(|c| &c.taints);
         let line: Vec<String> =
-            self.taints.iter().map(|t| format!("{}={}:{}", t.key, t.value, t.effect)).collect();
+            self.taints.iter().chain(stays).map(|t| format!("{}={}:{}", t.key, t.value, t.effect)).collect();
         if line.is_empty() {
             return json!(null);
         }
@@ -134,6 +146,7 @@ mod tests {
             control_plane: None,
             kubernetes_version: "v1.34.4".into(),
             files: Vec::new(),
+            static_pods: Vec::new(),
         }
     }
 
@@ -145,7 +158,14 @@ mod tests {
     #[test]
     fn a_control_plane_brings_its_files_and_its_key() {
         let join = Join {
-            control_plane: Some(ControlPlane { certificate_key: Secret::new("00ff") }),
+            control_plane: Some(ControlPlane {
+                certificate_key: Secret::new("00ff"),
+                taints: vec![JoinTaint {
+                    key: "node-role.kubernetes.io/control-plane".into(),
+                    value: String::new(),
+                    effect: "NoSchedule".into(),
+                }],
+            }),
             files: vec![
                 WriteFile::text("/etc/kubernetes/audit.yaml", "kind: Policy\n", 0o600),
                 WriteFile { path: "/etc/kubernetes/blob".into(), content: vec![0xff, 0], mode: 0o644 },

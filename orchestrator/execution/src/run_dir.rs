@@ -17,7 +17,9 @@ use std::path::{Path, PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum RunDirError {
     /// Another process works in it.
-    #[error("{0} is in use by another replank process on this machine; wait for it, or pause it with `replank pause`")]
+    #[error(
+        "{0} is in use by another replank process on this machine; wait for it, or pause it with `replank pause`"
+    )]
     Locked(String),
     /// A file could not be read or written.
     #[error("{path}: {source}")]
@@ -196,7 +198,11 @@ impl RunDir {
     ///
     /// # Errors
     /// When it can't be read or written.
-    pub fn secret(&self, name: &str, make: impl FnOnce() -> io::Result<String>) -> Result<String, RunDirError> {
+    pub fn secret(
+        &self,
+        name: &str,
+        make: impl FnOnce() -> io::Result<String>,
+    ) -> Result<String, RunDirError> {
         let path = self.path.join("backup").join(safe(name));
         match fs::read_to_string(&path) {
             Ok(text) if !text.is_empty() => Ok(text),
@@ -266,8 +272,7 @@ fn read_journal(directory: &Path) -> Result<Option<Journalled>, RunDirError> {
 fn write_durably(path: &Path, bytes: &[u8]) -> Result<(), RunDirError> {
     let write = || -> io::Result<()> {
         let aside = path.with_extension("tmp");
-        let mut file =
-            OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
+        let mut file = OpenOptions::new().create(true).truncate(true).write(true).mode(0o600).open(&aside)?;
         file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&aside, path)?;
@@ -285,5 +290,7 @@ fn io_error(path: &Path, source: io::Error) -> RunDirError {
 
 /// A name that stays inside its directory.
 fn safe(name: &str) -> String {
-    name.chars().map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' }).collect()
+    name.chars()
+        .map(|c| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '_' })
+        .collect()
 }

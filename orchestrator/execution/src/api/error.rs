@@ -38,9 +38,8 @@ impl ApiError {
     /// From an answer's status and body.
     pub(crate) fn from_status(code: u16, body: &[u8], retry_after: Option<u64>) -> Self {
         let status: Value = serde_json::from_slice(body).unwrap_or_default();
-        let text = |pointer: &str| {
-            status.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned()
-        };
+        let text =
+            |pointer: &str| status.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
         let cause = |cause: &Value| {
             let text = |key: &str| cause[key].as_str().unwrap_or_default().to_owned();
             (text("reason"), text("message"))

@@ -136,27 +136,30 @@ fn key(object: &Value) -> String {
 
 /// A body as JSON documents, one a line. A last line that is cut off is no document.
 pub(super) fn lines(body: Body) -> impl Stream<Item = Result<Value, ApiError>> + Send + 'static {
-    stream::unfold((body.into_data_stream(), BytesMut::new(), false), |(mut body, mut buffer, over)| async move {
-        if over {
-            return None;
-        }
-        loop {
-            if let Some(line) = cut_line(&mut buffer) {
-                let parsed = serde_json::from_slice(&line)
-                    .map_err(|_| ApiError::unanswered("a watch event is not JSON"));
-                let over = parsed.is_err();
-                return Some((parsed, (body, buffer, over)));
+    stream::unfold(
+        (body.into_data_stream(), BytesMut::new(), false),
+        |(mut body, mut buffer, over)| async move {
+            if over {
+                return None;
             }
-            match body.next().await {
-                Some(Ok(bytes)) => buffer.extend_from_slice(&bytes),
-                Some(Err(error)) => {
-                    let error = ApiError::unanswered(&format!("a watch broke: {error}"));
-                    return Some((Err(error), (body, buffer, true)));
+            loop {
+                if let Some(line) = cut_line(&mut buffer) {
+                    let parsed = serde_json::from_slice(&line)
+                        .map_err(|_| ApiError::unanswered("a watch event is not JSON"));
+                    let over = parsed.is_err();
+                    return Some((parsed, (body, buffer, over)));
                 }
-                None => return None,
+                match body.next().await {
+                    Some(Ok(bytes)) => buffer.extend_from_slice(&bytes),
+                    Some(Err(error)) => {
+                        let error = ApiError::unanswered(&format!("a watch broke: {error}"));
+                        return Some((Err(error), (body, buffer, true)));
+                    }
+                    None => return None,
+                }
             }
-        }
-    })
+        },
+    )
 }
 
 fn cut_line(buffer: &mut BytesMut) -> Option<Bytes> {

@@ -101,10 +101,7 @@ impl Api {
         let mut token = String::new();
         let mut restarted = false;
         loop {
-            let url = path::with_query(
-                path,
-                &[&format!("limit={PAGE}"), query, &if_any("continue", &token)],
-            );
+            let url = path::with_query(path, &[&format!("limit={PAGE}"), query, &if_any("continue", &token)]);
             match self.send(Method::GET, &url, "", None).await {
                 Ok(mut page) => {
                     if let Value::Array(items) = page["items"].take() {
@@ -157,14 +154,26 @@ impl Api {
         self.send(Method::PUT, &url, "application/json", Some(body)).await
     }
 
-    /// Deletes one incarnation of an object, in the background.
+    /// Deletes one incarnation of an object; its dependents go in the background.
     ///
     /// # Errors
     /// As the server said.
     pub async fn delete(&self, path: &str, uid: &str) -> Result<Value, ApiError> {
+        self.delete_as(path, uid, "Background").await
+    }
+
+    /// Deletes one incarnation of an object, which stays until its dependents are gone.
+    ///
+    /// # Errors
+    /// As the server said.
+    pub async fn delete_with_dependents(&self, path: &str, uid: &str) -> Result<Value, ApiError> {
+        self.delete_as(path, uid, "Foreground").await
+    }
+
+    async fn delete_as(&self, path: &str, uid: &str, propagation: &str) -> Result<Value, ApiError> {
         let options = json!({
             "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": {"uid": uid}, "propagationPolicy": "Background",
+            "preconditions": {"uid": uid}, "propagationPolicy": propagation,
         });
         self.send(Method::DELETE, path, "application/json", Some(&options)).await
     }
@@ -180,7 +189,8 @@ impl Api {
         content: &str,
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
-        let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+        let mut request =
+            Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, content);
         }
@@ -194,7 +204,8 @@ impl Api {
     }
 
     async fn exchange(&self, request: Request<Body>) -> Result<Value, ApiError> {
-        let response = self.client.send(request).await.map_err(|e| ApiError::unanswered(&error::sentence(&e)))?;
+        let response =
+            self.client.send(request).await.map_err(|e| ApiError::unanswered(&error::sentence(&e)))?;
         let status = response.status();
         let retry_after = response
             .headers()
@@ -243,7 +254,9 @@ impl Api {
             .map_err(|e| ApiError::unusable(format!("{url}: {e}")))?;
         let response = match tokio::time::timeout(ANSWER_WITHIN, self.client.send(request)).await {
             Ok(answer) => answer.map_err(|e| ApiError::unanswered(&error::sentence(&e)))?,
-            Err(_) => return Err(ApiError::unanswered("the API server did not begin a watch within a minute")),
+            Err(_) => {
+                return Err(ApiError::unanswered("the API server did not begin a watch within a minute"));
+            }
         };
         let status = response.status();
         if !status.is_success() {

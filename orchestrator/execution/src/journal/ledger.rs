@@ -85,6 +85,11 @@ impl Ledger {
         Ok(())
     }
 
+    /// Records from now on carry this epoch.
+    pub fn set_epoch(&self, epoch: Epoch) {
+        self.lock().epoch = epoch;
+    }
+
     /// Looks at the state.
     pub fn state<T>(&self, look: impl FnOnce(&RunState) -> T) -> T {
         look(&self.lock().state)

@@ -6,6 +6,7 @@ use k8s_openapi::jiff::ToSpan;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::config::documents;
 use super::pki::{DIRECTORY, SHARED};
 use super::{Done, Failure, Kubeadm, flag};
 use crate::clock::rfc3339;
@@ -19,8 +20,9 @@ impl Kubeadm<'_> {
         if !flags.contains(&"--upload-certs") {
             return Ok("[upload-certs] Skipping phase. Please see --upload-certs\n".to_owned());
         }
-        let key = match flag(flags, "--certificate-key") {
-            Some(key) => key.to_owned(),
+        let configured = self.configured_key(flags)?;
+        let key = match flag(flags, "--certificate-key").map(str::to_owned).or(configured) {
+            Some(key) => key,
             None => {
                 self.machine.site.hex_id(&format!("certificate-key/{}", self.machine.site.clock.micro_now()))
             }
@@ -30,6 +32,20 @@ impl Kubeadm<'_> {
             "[upload-certs] Storing the certificates in Secret \"{SECRET}\" in the \"kube-system\" Namespace\n\
              [upload-certs] Using certificate key:\n{key}\n"
         ))
+    }
+
+    /// The key in the `InitConfiguration` of `--config`.
+    fn configured_key(&self, flags: &[&str]) -> Result<Option<String>, Failure> {
+        let Some(path) = flag(flags, "--config") else { return Ok(None) };
+        let content = self
+            .machine
+            .host
+            .files()
+            .read_text(path)
+            .ok_or_else(|| format!("unable to read config from \"{path}\": no such file or directory"))?;
+        let documents = documents(&content)?;
+        let key = documents.get("InitConfiguration").and_then(|d| d["certificateKey"].as_str());
+        Ok(key.map(str::to_owned))
     }
 
     /// Stores the shared certificates, locked with a key.

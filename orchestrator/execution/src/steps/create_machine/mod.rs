@@ -1,0 +1,289 @@
+//! The replacement: token, certificates, user-data, machine, and the Node that it registers.
+//!
+//! - [`token`]: the bootstrap token, read back from its own Secret.
+//! - [`certificates`]: what lets a control plane join.
+//! - [`authority`]: the cluster's CA and the pin of its key.
+//! - [`carry`]: what a control plane's host holds that kubeadm does not carry.
+
+pub mod authority;
+pub mod carry;
+pub mod certificates;
+pub mod token;
+
+use super::Step;
+use super::machines::exists;
+use super::support::{effect, items, text};
+use crate::api::path;
+use crate::engine::{StepContext, StepError};
+use crate::guards::Guard;
+use async_trait::async_trait;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use replank_cloud_init::{ControlPlane, Join, JoinTaint};
+use replank_planning::ids::{MachineId, NodeName, Uid};
+use replank_planning::late::{Learned, NodeRef};
+use replank_planning::plan::Slot;
+use replank_planning::plan::action::CreateMachine;
+use replank_planning::waiting::Waiting;
+use replank_provider_protocol::verbs::{
+    CreateParams, Deletable, DeleteParams, GetParams, ListParams, MachineSpec, Progress,
+};
+use replank_provider_protocol::{ErrorCode, Machine, MachineState, ProviderError, Role};
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How many machines are tried for one replacement before the run pauses.
+const MACHINES: u32 = 3;
+/// The label and taint of control planes.
+pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+/// How often a machine whose Node has not appeared is looked at: no provider tells of a failed boot by itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// See [`replank_planning::plan::Action::CreateMachine`].
+pub struct CreateMachineStep(pub CreateMachine);
+
+#[async_trait]
+impl Step for CreateMachineStep {
+    async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
+        let slot = cx.slot(&self.0.slot)?;
+        let mut machine = match cx.learned_machine(&slot.id) {
+            Some(known) if exists(cx, &known).await? => Some(known),
+            _ => None,
+        };
+        for attempt in 0..MACHINES {
+            let current = match machine.take() {
+                Some(known) => known,
+                None => match self.create(cx, slot, attempt).await? {
+                    Some(made) => made,
+                    None => continue,
+                },
+            };
+            cx.learn(Learned::Machine { slot: slot.id.clone(), machine: current.clone() })?;
+            match self.node_of(cx, slot, &current, attempt + 1 == MACHINES).await? {
+                Some((name, uid)) => return Ok(json!({"machine": current, "node": name, "uid": uid})),
+                None => self.delete(cx, &format!("delete-failed-{current}"), &current).await?,
+            }
+        }
+        Err(StepError::Provider(format!(
+            "{MACHINES} machines were made to replace {}, and none of them became a Node; look at `replank provider \
+             list` and at their consoles",
+            slot.old.name
+        )))
+    }
+
+    async fn undo(
+        &self,
+        cx: &StepContext<'_>,
+        _before: &Value,
+        _after: Option<&Value>,
+    ) -> Result<(), StepError> {
+        let slot = cx.slot(&self.0.slot)?;
+        if let Ok((name, uid)) = cx.node(&NodeRef::New { slot: slot.id.clone() }) {
+            cx.delete(&path::node(name.as_str()), uid.as_str()).await?;
+        }
+        for machine in self.made(cx, slot).await? {
+            self.delete(cx, &format!("delete-{}", machine.id), &machine.id).await?;
+        }
+        token::delete(cx).await
+    }
+}
+
+impl CreateMachineStep {
+    /// Everything of this run that was made for the slot.
+    async fn made(&self, cx: &StepContext<'_>, slot: &Slot) -> Result<Vec<Machine>, StepError> {
+        let provider = &cx.running.world.provider;
+        let params =
+            ListParams { run: Some(cx.running.run.clone()), cluster: cx.running.cluster.to_string() };
+        let listing = cx.provider_at_once("list machines", || provider.list(params.clone())).await?;
+        Ok(listing.machines.into_iter().filter(|m| m.name == slot.new.machine_name).collect())
+    }
+
+    async fn delete(&self, cx: &StepContext<'_>, effect: &str, machine: &MachineId) -> Result<(), StepError> {
+        let provider = &cx.running.world.provider;
+        let params =
+            DeleteParams { mutation: cx.mutation(effect), target: Deletable::Machine(machine.clone()) };
+        cx.provider("delete a machine", || provider.delete(params.clone())).await
+    }
+
+    /// Makes a machine; `None` if this attempt's machine was given up before.
+    async fn create(
+        &self,
+        cx: &StepContext<'_>,
+        slot: &Slot,
+        attempt: u32,
+    ) -> Result<Option<MachineId>, StepError> {
+        let user_data = STANDARD.encode(self.user_data(cx, slot).await?);
+        let provider = &cx.running.world.provider;
+        let spec = MachineSpec {
+            name: slot.new.machine_name.clone(),
+            role: slot.role,
+            like: slot.old.machine.clone(),
+            labels: BTreeMap::from([
+                ("replank.dev/run".to_owned(), cx.running.run.to_string()),
+                ("replank.dev/slot".to_owned(), slot.id.to_string()),
+            ]),
+        };
+        let ask = |mutation| {
+            let params = CreateParams { mutation, spec: spec.clone(), user_data: user_data.clone() };
+            async { given_up(provider.create(params).await) }
+        };
+        let effect = format!("create-{attempt}");
+        let made = cx.provider("make a machine", || ask(cx.mutation(&effect))).await?;
+        if !cx.holds(Guard::EffectOnce) {
+            // Asking twice is harmless while the operation's id says that it is one effect.
+            cx.provider("make a machine", || ask(cx.mutation(&effect))).await?;
+        }
+        if !cx.holds(Guard::NoOrphan) {
+            // Forgetting the attempt before is what the guard keeps us from.
+            return Ok(cx
+                .provider("make a machine", || ask(cx.mutation("create-forgotten")))
+                .await?
+                .map(|m| m.id));
+        }
+        match made {
+            Some(machine) if machine.state == MachineState::Failed => {
+                self.delete(cx, &format!("delete-failed-{}", machine.id), &machine.id).await?;
+                Ok(None)
+            }
+            other => Ok(other.map(|m| m.id)),
+        }
+    }
+
+    async fn user_data(&self, cx: &StepContext<'_>, slot: &Slot) -> Result<String, StepError> {
+        let token = token::ensure(cx, &slot.id).await?;
+        let authority = authority::read(cx).await?;
+        let version = cx.find("/version").await?.unwrap_or_default();
+        let mut files = Vec::new();
+        let mut static_pods = Vec::new();
+        let control_plane = if slot.role == Role::ControlPlane {
+            let carried = carry::from_host(cx, slot).await?;
+            files = carried.files;
+            static_pods = carried.static_pods;
+            let taints = control_plane_taints(cx, slot).await?;
+            Some(ControlPlane { certificate_key: certificates::upload(cx).await?, taints })
+        } else {
+            None
+        };
+        let join = Join {
+            node_name: slot.new.machine_name.clone(),
+            endpoint: self.0.endpoint.clone(),
+            token,
+            ca_cert_hashes: vec![authority.pin],
+            taints: self
+                .0
+                .register_with_taints
+                .iter()
+                .map(|t| JoinTaint {
+                    key: t.key.clone(),
+                    value: t.value.clone(),
+                    effect: effect(t.effect).to_owned(),
+                })
+                .collect(),
+            control_plane,
+            kubernetes_version: text(&version, "/gitVersion").to_owned(),
+            files,
+            static_pods,
+        };
+        Ok(join.cloud_config().render())
+    }
+
+    /// Waits for the Node of a machine. `None`: the machine failed, or its time is over and another one may be
+    /// tried.
+    async fn node_of(
+        &self,
+        cx: &StepContext<'_>,
+        slot: &Slot,
+        machine: &MachineId,
+        last: bool,
+    ) -> Result<Option<(NodeName, Uid)>, StepError> {
+        let provider = &cx.running.world.provider;
+        let until = Instant::now() + Duration::from_secs(self.0.deadline_seconds);
+        let mut nodes = cx.follow("/api/v1/nodes", "").await?;
+        loop {
+            let facts = cx
+                .provider_at_once("look at a machine", || {
+                    provider.get(GetParams { machine: machine.clone() })
+                })
+                .await?;
+            if facts.state == MachineState::Failed {
+                return Ok(None);
+            }
+            cx.waiting(Waiting::NodeMissing { machine: machine.clone() })?;
+            let look_again = Instant::now() + LOOK_AGAIN;
+            loop {
+                if let Some(node) = nodes.items().find(|n| is_it(cx, slot, &facts, n)) {
+                    return self.learn_node(cx, slot, node).map(Some);
+                }
+                tokio::select! {
+                    biased;
+                    changed = cx.changed(&mut nodes) => changed?,
+                    () = tokio::time::sleep_until(look_again.min(until)) => break,
+                }
+            }
+            if Instant::now() >= until {
+                return if last { Err(cx.deadline(self.0.deadline_seconds)) } else { Ok(None) };
+            }
+        }
+    }
+
+    fn learn_node(
+        &self,
+        cx: &StepContext<'_>,
+        slot: &Slot,
+        node: &Value,
+    ) -> Result<(NodeName, Uid), StepError> {
+        let name = NodeName::new(text(node, "/metadata/name"));
+        let uid = Uid::new(text(node, "/metadata/uid"));
+        let address = items(node, "/status/addresses")
+            .iter()
+            .find(|a| a["type"] == "InternalIP")
+            .and_then(|a| text(a, "/address").parse().ok());
+        cx.learn(Learned::Node { slot: slot.id.clone(), name: name.clone(), uid: uid.clone(), address })?;
+        Ok((name, uid))
+    }
+}
+
+/// kubeadm's own taint, if the old control plane has it: some clusters let pods run there.
+async fn control_plane_taints(cx: &StepContext<'_>, slot: &Slot) -> Result<Vec<JoinTaint>, StepError> {
+    let old = cx.find(&path::node(slot.old.name.as_str())).await?.unwrap_or_default();
+    let ours = items(&old, "/spec/taints").iter().filter(|t| text(t, "/key") == CONTROL_PLANE);
+    Ok(ours
+        .map(|t| JoinTaint {
+            key: CONTROL_PLANE.to_owned(),
+            value: text(t, "/value").to_owned(),
+            effect: text(t, "/effect").to_owned(),
+        })
+        .collect())
+}
+
+/// Whether a Node is the one that a machine registered: by provider id or system UUID, by name where the
+/// provider knows neither; never one that the plan knew.
+fn is_it(cx: &StepContext<'_>, slot: &Slot, machine: &Machine, node: &Value) -> bool {
+    let uid = text(node, "/metadata/uid");
+    if cx.plan().slots.iter().any(|s| s.old.uid.as_str() == uid) {
+        return false;
+    }
+    let provider_id = text(node, "/spec/providerID");
+    let system_uuid = text(node, "/status/nodeInfo/systemUUID");
+    if machine.provider_id.as_deref().is_some_and(|id| !id.is_empty() && id == provider_id) {
+        return true;
+    }
+    match &machine.system_uuid {
+        Some(known) => known.eq_ignore_ascii_case(system_uuid),
+        None => machine.provider_id.is_none() && text(node, "/metadata/name") == slot.new.machine_name,
+    }
+}
+
+/// An operation whose machine is gone was given up by an attempt before this one.
+fn given_up(
+    answer: Result<Progress<Machine>, ProviderError>,
+) -> Result<Progress<Option<Machine>>, ProviderError> {
+    match answer {
+        Ok(Progress::Done { value }) => Ok(Progress::Done { value: Some(value) }),
+        Ok(Progress::Pending { message }) => Ok(Progress::Pending { message }),
+        Err(error) if error.code == ErrorCode::NotFound => Ok(Progress::Done { value: None }),
+        Err(error) => Err(error),
+    }
+}
