@@ -62,6 +62,14 @@ impl Direct {
         })
     }
 
+    /// Every object of every kind.
+    pub fn everything(&self) -> Vec<(Resource, Object)> {
+        self.read(|state| {
+            let all = state.store.everything();
+            all.iter().map(|(resource, entry)| ((**resource).clone(), entry.object.clone())).collect()
+        })
+    }
+
     /// Everything whose owner references name this UID.
     pub fn owned_by(&self, owner_uid: &str) -> Vec<(Resource, Object)> {
         self.read(|state| {

@@ -111,6 +111,17 @@ impl Store {
         .collect()
     }
 
+    /// Every object, by resource.
+    pub(crate) fn everything(&self) -> Vec<(Arc<Resource>, Entry)> {
+        let mut found = Vec::new();
+        for table in self.tables.values() {
+            if let Some(resource) = &table.resource {
+                found.extend(table.list(None).into_iter().map(|entry| (resource.clone(), entry)));
+            }
+        }
+        found
+    }
+
     /// Every object of a namespace, by resource.
     pub(crate) fn in_namespace(&self, namespace: &str) -> Vec<(Arc<Resource>, Entry)> {
         let mut found = Vec::new();

@@ -1,0 +1,127 @@
+//! What controllers ask of pods, and how they make them.
+
+use crate::controllers::context::Cx;
+use crate::controllers::objects::{
+    condition, condition_status, controller_reference, is_controlled_by, is_terminating, items, number, text,
+};
+use crate::schema::Resource;
+use crate::schema::builtin::PODS;
+use crate::server::{Object, Status};
+use serde_json::{Value, json};
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Whether the pod has ended.
+pub(crate) fn is_finished(pod: &Value) -> bool {
+    ["Succeeded", "Failed"].contains(&text(pod, "/status/phase"))
+}
+
+/// Whether the pod counts for its controller.
+pub(crate) fn is_active(pod: &Value) -> bool {
+    !is_finished(pod) && !is_terminating(pod)
+}
+
+/// Whether the pod's Ready condition is true.
+pub(crate) fn is_ready(pod: &Value) -> bool {
+    condition_status(pod, "Ready") == "True"
+}
+
+/// Whether the pod has been ready for long enough; else when it will have been, if it is ready.
+pub(crate) fn availability(cx: &Cx, pod: &Value, min_ready: i64) -> Result<(), Option<Duration>> {
+    if !is_ready(pod) {
+        return Err(None);
+    }
+    if min_ready <= 0 {
+        return Ok(());
+    }
+    let since = condition(pod, "Ready").map_or("", |ready| text(ready, "/lastTransitionTime"));
+    let wait = Duration::from_secs(min_ready.unsigned_abs());
+    cx.until(since, wait).map_or(Ok(()), |left| Err(Some(left)))
+}
+
+/// The name of the node the pod is bound to.
+pub(crate) fn node_of(pod: &Value) -> &str {
+    text(pod, "/spec/nodeName")
+}
+
+/// The pods this owner manages, in key order.
+pub(crate) fn managed(cx: &Cx, owner_uid: &str) -> Vec<Object> {
+    let owned = cx.direct.owned_by(owner_uid).into_iter();
+    owned
+        .filter(|(resource, pod)| *resource == PODS && is_controlled_by(pod, owner_uid))
+        .map(|(_, pod)| pod)
+        .collect()
+}
+
+/// A pod from a template, managed by its owner.
+pub(crate) fn from_template(template: &Value, resource: &Resource, owner: &Value) -> Value {
+    let mut meta = json!({
+        "namespace": owner["metadata"]["namespace"],
+        "generateName": format!("{}-", text(owner, "/metadata/name")),
+        "ownerReferences": [controller_reference(resource, owner)],
+    });
+    for field in ["labels", "annotations", "finalizers"] {
+        if let Some(value) = template["metadata"].get(field) {
+            meta[field] = value.clone();
+        }
+    }
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": template["spec"]})
+}
+
+/// Creates a pod, and tells of a refusal.
+pub(crate) fn create(cx: &Cx, owner: &Value, pod: Value) -> Result<Object, Status> {
+    cx.direct.create(&PODS, pod).inspect_err(|status| {
+        let terminating = status.causes.iter().any(|cause| cause.reason == "NamespaceTerminating");
+        if status.reason != "AlreadyExists" && !terminating {
+            cx.tell(owner, "Warning", "FailedCreate", &format!("Error creating: {}", status.message));
+        }
+    })
+}
+
+/// Puts the pods first that are missed least when there are too many.
+pub(crate) fn sort_for_deletion(pods: &mut [Object]) {
+    let mut together: BTreeMap<String, usize> = BTreeMap::new();
+    for pod in pods.iter() {
+        *together.entry(node_of(pod).to_owned()).or_default() += 1;
+    }
+    pods.sort_by(|a, b| compare(a, b, &together));
+}
+
+fn compare(a: &Value, b: &Value, together: &BTreeMap<String, usize>) -> Ordering {
+    let phase = |pod: &Value| match text(pod, "/status/phase") {
+        "Pending" => 0,
+        "Unknown" => 1,
+        _ => 2,
+    };
+    let cost = |pod: &Value| -> i64 {
+        let cost = text(pod, "/metadata/annotations/controller.kubernetes.io~1pod-deletion-cost");
+        cost.parse().unwrap_or(0)
+    };
+    let rank = |pod: &Value| Reverse(together.get(node_of(pod)).copied().unwrap_or(0));
+    let restarts = |pod: &Value| -> i64 {
+        items(pod, "/status/containerStatuses").iter().map(|one| number(one, "/restartCount", 0)).sum()
+    };
+    let ready_since = |pod: &Value| {
+        condition(pod, "Ready")
+            .filter(|ready| ready["status"] == "True")
+            .map_or(String::new(), |ready| text(ready, "/lastTransitionTime").to_owned())
+    };
+    let created = |pod: &Value| text(pod, "/metadata/creationTimestamp").to_owned();
+    let bound = |pod: &Value| !node_of(pod).is_empty();
+    (bound(a).cmp(&bound(b)))
+        .then_with(|| phase(a).cmp(&phase(b)))
+        .then_with(|| is_ready(a).cmp(&is_ready(b)))
+        .then_with(|| cost(a).cmp(&cost(b)))
+        .then_with(|| rank(a).cmp(&rank(b)))
+        .then_with(|| ready_since(b).cmp(&ready_since(a)))
+        .then_with(|| restarts(b).cmp(&restarts(a)))
+        .then_with(|| created(b).cmp(&created(a)))
+        .then_with(|| text(a, "/metadata/name").cmp(text(b, "/metadata/name")))
+}
+
+/// The name of the owner of this kind that manages an object.
+pub(crate) fn controller(object: &Value, kind: &str) -> Option<String> {
+    let owner = crate::controllers::objects::controller_of(object)?;
+    (owner["kind"] == kind).then(|| text(owner, "/name").to_owned())
+}
