@@ -3,6 +3,7 @@
 //! - [`world`]: the outside of a run, in one value.
 //! - [`api`]: the Kubernetes API, untyped and without retries of its own.
 //! - [`run_dir`]: a run's directory; [`journal`]: records on disk before the act, and what they fold to.
+//! - [`observe`]: the cluster as it is now.
 //! - [`lock`]: one actor per cluster.
 //! - [`engine`]: the graph of steps, forward and back; [`steps`]: what each action does.
 //! - [`clock`]: wall time from one source.
@@ -14,11 +15,13 @@ pub mod engine;
 pub mod guards;
 pub mod journal;
 pub mod lock;
+pub mod observe;
 pub mod run_dir;
 pub mod steps;
 pub mod world;
 
 pub use engine::{Engine, Outcome, RunError, RunEvent};
 pub use guards::Guards;
+pub use observe::{ObserveError, Settings, observe};
 pub use run_dir::RunDir;
 pub use world::World;

@@ -308,7 +308,7 @@ fn done(running: &Running) -> bool {
 fn ready(running: &Running) -> Vec<&PlannedStep> {
     let waits = running.world.guards.holds(Guard::ReadyNodes);
     running.ledger.state(|state| {
-        let done = |id: &StepId| succeeded(state, id) || (!waits && lets_in(&running.plan, id));
+        let done = |id: &StepId| succeeded(state, id) || (!waits && lets_in(&running.plan, state, id));
         running.plan.steps.iter().filter(|s| !succeeded(state, &s.id) && s.after.iter().all(done)).collect()
     })
 }
@@ -317,7 +317,7 @@ fn succeeded(state: &RunState, id: &StepId) -> bool {
     state.steps.get(id).is_some_and(|s| s.phase == StepPhase::Succeeded)
 }
 
-/// Whether a step is one that old nodes wait for before they go.
-fn lets_in(plan: &Plan, id: &StepId) -> bool {
-    plan.step(id).is_some_and(|s| matches!(s.action, Action::AdmitNode(_)))
+/// Whether a step is one that old nodes wait for before they go, and has begun.
+fn lets_in(plan: &Plan, state: &RunState, id: &StepId) -> bool {
+    plan.step(id).is_some_and(|s| matches!(s.action, Action::AdmitNode(_))) && state.steps.contains_key(id)
 }

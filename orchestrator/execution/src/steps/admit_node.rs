@@ -2,7 +2,7 @@
 
 use super::Step;
 use super::support::{
-    NETWORK_LABEL, UNADMITTED, condition, items, not_ready, pod_ready, same_taint, taint_json, text,
+    GATE_LABEL, NEW_SIDE, UNADMITTED, condition, items, not_ready, pod_ready, taint_json, text,
 };
 use crate::api::{Follow, path};
 use crate::engine::edit::same_incarnation;
@@ -140,12 +140,10 @@ impl AdmitNodeStep {
         cx.edit(&path::node(name.as_str()), Some(uid), |node| {
             same_incarnation(&format!("Node {name}"), node, Some(uid))?;
             let mut labels = json!(self.0.labels);
-            labels[NETWORK_LABEL] = json!("flannel");
-            let mut taints = items(node, "/spec/taints").to_vec();
-            for wanted in self.0.taints.iter().map(taint_json) {
-                taints.retain(|t| !same_taint(t, &wanted));
-                taints.push(wanted);
-            }
+            labels[GATE_LABEL] = json!(NEW_SIDE);
+            let mut taints: Vec<Value> =
+                items(node, "/spec/taints").iter().filter(|t| !of_peoples_making(t)).cloned().collect();
+            taints.extend(self.0.taints.iter().map(taint_json));
             let mut spec = json!({"taints": taints});
             if text(node, "/spec/podCIDR").is_empty() {
                 spec["podCIDR"] = json!(cidrs.first());
@@ -263,6 +261,12 @@ impl AdmitNodeStep {
         });
         Ok(pending.then(|| Waiting::ServingCertificate { node: name.clone() }))
     }
+}
+
+/// Whether a taint is one that the plan decides on, and no controller.
+fn of_peoples_making(taint: &Value) -> bool {
+    let prefix = text(taint, "/key").split_once('/').map_or("", |(prefix, _)| prefix);
+    !matches!(prefix, "node.kubernetes.io" | "node.cloudprovider.kubernetes.io" | "replank.dev")
 }
 
 impl Views {

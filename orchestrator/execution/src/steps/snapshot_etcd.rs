@@ -12,6 +12,9 @@ use serde_json::{Value, json};
 const DIGEST_LENGTH: u64 = 32;
 const PAGE: u64 = 512;
 
+/// Where etcd's container may write: its data directory, which is the host's too.
+const IN_CONTAINER: &str = "/var/lib/etcd/replank-snapshot.db";
+
 /// See [`replank_planning::plan::Action::SnapshotEtcd`].
 pub struct SnapshotEtcdStep(pub SnapshotEtcd);
 
@@ -22,9 +25,14 @@ impl Step for SnapshotEtcdStep {
         let host = cx.host(cx.machine(&self.0.node)?);
         let etcd =
             Etcdctl::on(&host).await?.map_err(|why| StepError::Failed(format!("etcd on {name}: {why}")))?;
-        etcd.act("etcd-snapshot", &["snapshot", "save", &self.0.path])
-            .await?
-            .success("etcdctl snapshot save")?;
+        // The container sees etcd's own directory only; from there the file goes where the plan wants it.
+        let save = ["snapshot", "save", IN_CONTAINER];
+        etcd.act("etcd-snapshot", &save).await?.success("etcdctl snapshot save")?;
+        if let Some((directory, _)) = self.0.path.rsplit_once('/') {
+            host.act("etcd-snapshot-directory", &["mkdir", "-p", directory]).await?.success("mkdir")?;
+        }
+        let argv = ["mv", IN_CONTAINER, self.0.path.as_str()];
+        host.act("etcd-snapshot-move", &argv).await?.success("mv")?;
         let length = host.ask(&["stat", "-c", "%s", &self.0.path]).await?.success("stat")?;
         let length: u64 = length.trim().parse().unwrap_or(0);
         if length <= DIGEST_LENGTH || length % PAGE != DIGEST_LENGTH {

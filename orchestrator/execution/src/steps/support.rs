@@ -8,10 +8,8 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 
-/// The label whose value `flannel` lets Flannel run on a node.
-pub const NETWORK_LABEL: &str = "replank.dev/network";
-/// The taint with which a replacement registers, so that nothing lands before it is admitted.
-pub const UNADMITTED: &str = "replank.dev/unadmitted";
+pub use replank_planning::cni::{GATE_LABEL, NEW_SIDE, UNADMITTED_TAINT as UNADMITTED};
+
 /// The taint of old nodes behind the fence.
 pub const LEAVING: &str = "replank.dev/leaving";
 

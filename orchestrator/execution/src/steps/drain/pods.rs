@@ -1,6 +1,7 @@
 //! Which pods leave, and which may not.
 
 use crate::steps::support::{items, name_of, text};
+use replank_planning::plan::action::Drain;
 use replank_planning::plan::{Action, Plan};
 use replank_planning::waiting::Refusal;
 use serde_json::Value;
@@ -27,14 +28,15 @@ pub(super) fn leaving(plan: &Plan, pod: &Value) -> Leaving {
     if ended || pod.pointer("/metadata/deletionTimestamp").is_some() {
         return Leaving::Goes;
     }
-    let missing = |finding: &str, reason: String| {
-        Leaving::Refused(Refusal::ConsentMissing {
-            finding: finding.to_owned(),
-            object: format!("Pod {}", name_of(pod)),
-            reason,
-        })
+    // The key by which consents know a pod: its controller, which outlives it.
+    let key = match owner {
+        Some((kind, name)) => format!("{kind} {}/{name}", text(pod, "/metadata/namespace")),
+        None => format!("Pod {}", name_of(pod)),
     };
-    if owner.is_none() && !accepted(plan, pod, None, |d| &d.bare_accepted) {
+    let missing = |finding: &str, reason: String| {
+        Leaving::Refused(Refusal::ConsentMissing { finding: finding.to_owned(), object: key.clone(), reason })
+    };
+    if owner.is_none() && !accepted(plan, &key, |d| &d.bare_accepted) {
         return missing(
             "bare-pod",
             format!("Pod {} has no controller: nobody would make it again", name_of(pod)),
@@ -43,12 +45,10 @@ pub(super) fn leaving(plan: &Plan, pod: &Value) -> Leaving {
     let scratch =
         items(pod, "/spec/volumes").iter().find(|v| v.get("emptyDir").is_some_and(|e| !e.is_null()));
     match scratch {
-        Some(volume) if !accepted(plan, pod, owner.map(|(_, name)| name), |d| &d.empty_dir_accepted) => {
-            missing(
-                "empty-dir",
-                format!("Pod {} would lose its emptyDir volume {}", name_of(pod), text(volume, "/name")),
-            )
-        }
+        Some(volume) if !accepted(plan, &key, |d| &d.empty_dir_accepted) => missing(
+            "empty-dir",
+            format!("Pod {} would lose its emptyDir volume {}", name_of(pod), text(volume, "/name")),
+        ),
         _ => Leaving::Goes,
     }
 }
@@ -59,26 +59,10 @@ fn controller(pod: &Value) -> Option<(&str, &str)> {
     Some((text(owner, "/kind"), text(owner, "/name")))
 }
 
-/// Whether the plan has the consent for a pod. A pod that its controller made in the place of one with
-/// consent has it too: a consent is given to what a workload does, and draining renames its pods.
-fn accepted(
-    plan: &Plan,
-    pod: &Value,
-    owner: Option<&str>,
-    set: impl Fn(&replank_planning::plan::action::Drain) -> &BTreeSet<String>,
-) -> bool {
-    let namespace = text(pod, "/metadata/namespace");
-    let exact = format!("Pod {}", name_of(pod));
-    let kin = owner.map(|owner| format!("Pod {namespace}/{owner}-"));
+/// Whether the plan has the consent, in whichever drain: pods move between the nodes while it runs.
+fn accepted(plan: &Plan, key: &str, set: impl Fn(&Drain) -> &BTreeSet<String>) -> bool {
     plan.steps.iter().any(|step| match &step.action {
-        Action::Drain(drain) => {
-            let set = set(drain);
-            set.contains(&exact)
-                || set.contains(exact.trim_start_matches("Pod "))
-                || kin.as_ref().is_some_and(|kin| {
-                    set.iter().any(|known| known.starts_with(kin) || format!("Pod {known}").starts_with(kin))
-                })
-        }
+        Action::Drain(drain) => set(drain).contains(key),
         _ => false,
     })
 }
