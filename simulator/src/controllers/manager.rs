@@ -61,10 +61,7 @@ pub(super) fn enabled(list: &str, name: &str) -> bool {
 }
 
 /// The controllers of a controller-manager with these flags, or why it can't start.
-pub(super) fn tasks(
-    cx: &Cx,
-    flag: &dyn Fn(&str) -> Option<String>,
-) -> Result<Vec<Box<dyn Task>>, String> {
+pub(super) fn tasks(cx: &Cx, flag: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Box<dyn Task>>, String> {
     let grace = flag("node-monitor-grace-period").and_then(|text| duration(&text));
     let mut tasks = vec![
         task(Deployments::new()),

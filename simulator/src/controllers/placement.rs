@@ -27,9 +27,10 @@ pub(crate) fn untolerated<'a>(
     tolerations: &[Value],
     effects: &[&str],
 ) -> Option<&'a Value> {
-    taints.iter().filter(|taint| effects.contains(&taint["effect"].as_str().unwrap_or(""))).find(|taint| {
-        !tolerations.iter().any(|toleration| tolerates(toleration, taint))
-    })
+    taints
+        .iter()
+        .filter(|taint| effects.contains(&taint["effect"].as_str().unwrap_or("")))
+        .find(|taint| !tolerations.iter().any(|toleration| tolerates(toleration, taint)))
 }
 
 /// Whether a node satisfies what the pod's specification requires of nodes.

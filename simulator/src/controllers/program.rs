@@ -89,7 +89,8 @@ async fn leading(
     context.set_ready(true);
     let cx = Cx::new(&server, name);
     let elects = context.flag("leader-elect").as_deref() != Some("false");
-    let identity = format!("{}_{}", context.node, short_hash(&[name, &context.seed.to_string(), &cx.stamp()]));
+    let identity =
+        format!("{}_{}", context.node, short_hash(&[name, &context.seed.to_string(), &cx.stamp()]));
     let mut election = Election::new(context.client.clone(), name, identity, context.clock);
     if elects {
         election.win().await;

@@ -83,7 +83,10 @@ fn is_network_group(group: &str) -> bool {
 
 /// The kinds of those groups, at the version that the server prefers.
 async fn of_network_groups(reader: &Reader<'_>) -> Result<Vec<Kind>, ObserveError> {
-    let groups = reader.get("/apis").await?;
+    let groups = match reader.get("/apis").await {
+        Err(ObserveError::Api { source, .. }) if source.is_not_found() => Value::Null,
+        other => other?,
+    };
     let mut kinds = Vec::new();
     for group in items(&groups, "/groups") {
         let name = text(group, "/name");

@@ -80,7 +80,8 @@ impl Blocks {
     /// Takes the next free block, going round.
     pub(crate) fn allocate(&mut self) -> Option<IpNet> {
         let count = self.count();
-        let block = (0..count).map(|step| (self.next + step) % count).find(|one| !self.taken.contains(one))?;
+        let block =
+            (0..count).map(|step| (self.next + step) % count).find(|one| !self.taken.contains(one))?;
         self.taken.insert(block);
         self.next = (block + 1) % count;
         let address = number(self.range.network()) + (block << self.bits());

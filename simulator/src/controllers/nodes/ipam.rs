@@ -140,7 +140,11 @@ impl Controller for NodeIpam {
                 given.iter().zip(&mut self.pools).for_each(|(cidr, pool)| pool.release(*cidr));
                 let message = format!("Node {name} status is now: CIDRNotAvailable");
                 cx.tell(&node, "Normal", "CIDRNotAvailable", &message);
-                return Err(Status::new(500, "", "CIDR allocation failed; there are no remaining CIDRs left"));
+                return Err(Status::new(
+                    500,
+                    "",
+                    "CIDR allocation failed; there are no remaining CIDRs left",
+                ));
             };
             given.push(cidr);
         }

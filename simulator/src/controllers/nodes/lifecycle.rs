@@ -160,7 +160,8 @@ fn pods_not_ready(cx: &Cx, node: &Value) -> Result<(), Status> {
             one["status"] = json!("False");
             one["lastTransitionTime"] = json!(cx.stamp());
         }
-        let patch = json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"conditions": conditions}});
+        let patch =
+            json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"conditions": conditions}});
         let (namespace, name) = (namespace_of(pod), name_of(pod));
         let done = cx.direct.merge_patch(&PODS, namespace, name, Subresource::Status, patch);
         gone_is_fine(done.map(|_| ()))?;

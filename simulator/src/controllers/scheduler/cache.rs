@@ -22,12 +22,7 @@ pub(super) struct PodInfo {
 impl PodInfo {
     pub(super) fn of(pod: &Object) -> Self {
         let owner = controller_of(pod).map_or("", |owner| text(owner, "/uid"));
-        Self {
-            pod: pod.clone(),
-            requests: Amounts::of_pod(pod),
-            ports: ports(pod),
-            owner: owner.to_owned(),
-        }
+        Self { pod: pod.clone(), requests: Amounts::of_pod(pod), ports: ports(pod), owner: owner.to_owned() }
     }
 
     /// Terms of this sort that the pod requires.

@@ -92,7 +92,8 @@ impl Scheduler {
         };
         let matters = |node: &Value| {
             let (meta, spec) = (&node["metadata"], &node["spec"]);
-            let parts = [&meta["labels"], &spec["taints"], &spec["unschedulable"], &node["status"]["allocatable"]];
+            let parts =
+                [&meta["labels"], &spec["taints"], &spec["unschedulable"], &node["status"]["allocatable"]];
             parts.map(Value::clone)
         };
         self.cache.set_node(node);
@@ -162,7 +163,8 @@ impl Scheduler {
             "lastProbeTime": null,
         });
         super::objects::set_condition(&mut conditions, condition, &cx.stamp());
-        let patch = json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"conditions": conditions}});
+        let patch =
+            json!({"metadata": {"uid": pod["metadata"]["uid"]}, "status": {"conditions": conditions}});
         let done = cx.direct.merge_patch(&PODS, &key.0, &key.1, Subresource::Status, patch);
         super::context::gone_is_fine(done.map(|_| ()))
     }

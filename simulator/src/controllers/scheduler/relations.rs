@@ -24,10 +24,8 @@ impl Term {
                 selector["matchLabels"][key] = value.clone();
             }
         }
-        let named: BTreeSet<String> = items(term, "/namespaces")
-            .iter()
-            .filter_map(|one| one.as_str().map(str::to_owned))
-            .collect();
+        let named: BTreeSet<String> =
+            items(term, "/namespaces").iter().filter_map(|one| one.as_str().map(str::to_owned)).collect();
         let by_labels = &term["namespaceSelector"];
         let namespaces = if by_labels.is_null() {
             Some(if named.is_empty() { BTreeSet::from([namespace_of(own).to_owned()]) } else { named })

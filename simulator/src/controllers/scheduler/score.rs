@@ -57,8 +57,7 @@ fn room(pod: &PodInfo, info: &NodeInfo) -> i64 {
 
 /// Scales what the nodes got to 0..=100.
 fn normalise(values: &[i64]) -> Vec<i64> {
-    let (low, high) =
-        (values.iter().copied().min().unwrap_or(0), values.iter().copied().max().unwrap_or(0));
+    let (low, high) = (values.iter().copied().min().unwrap_or(0), values.iter().copied().max().unwrap_or(0));
     values.iter().map(|value| if high == low { 100 } else { (value - low) * 100 / (high - low) }).collect()
 }
 

@@ -76,13 +76,7 @@ impl Volumes {
         for claim in &self.waiting {
             let patch = json!({"metadata": {"annotations": {SELECTED_NODE: node}}});
             let (namespace, name) = (namespace_of(claim), name_of(claim));
-            cx.direct.merge_patch(
-                &PERSISTENT_VOLUME_CLAIMS,
-                namespace,
-                name,
-                Subresource::None,
-                patch,
-            )?;
+            cx.direct.merge_patch(&PERSISTENT_VOLUME_CLAIMS, namespace, name, Subresource::None, patch)?;
         }
         Ok(())
     }

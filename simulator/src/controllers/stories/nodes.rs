@@ -44,7 +44,9 @@ async fn a_silent_node_becomes_unknown_and_loses_its_pods_after_their_tolerance(
 async fn conditions_and_cordons_become_taints() {
     let world = World::new(&["n1", "n2"]);
     world.patch(&NODES, "n1", json!({"spec": {"unschedulable": true}}));
-    world.until("the taint", |world| taints(world, "n1") == ["node.kubernetes.io/unschedulable:NoSchedule"]).await;
+    world
+        .until("the taint", |world| taints(world, "n1") == ["node.kubernetes.io/unschedulable:NoSchedule"])
+        .await;
     world.patch(&NODES, "n1", json!({"spec": {"unschedulable": null}}));
     world.until("its end", |world| taints(world, "n1").is_empty()).await;
     let status = json!({"status": {"conditions": [
@@ -80,9 +82,13 @@ const HELD: &[(&str, &str)] = &[("allocate-node-cidrs", "false"), ("cluster-cidr
 #[tokio::test(start_paused = true)]
 async fn nodes_get_pod_cidrs_in_turn() {
     let world = World::with_flags(&["n1", "n2"], OLD);
-    let cidr = |world: &World, name: &str| text(&world.get(&NODES, name).unwrap(), "/spec/podCIDR").to_owned();
+    let cidr =
+        |world: &World, name: &str| text(&world.get(&NODES, name).unwrap(), "/spec/podCIDR").to_owned();
     world.until("both", |world| !cidr(world, "n2").is_empty()).await;
-    assert_eq!((cidr(&world, "n1").as_str(), cidr(&world, "n2").as_str()), ("192.168.0.0/24", "192.168.1.0/24"));
+    assert_eq!(
+        (cidr(&world, "n1").as_str(), cidr(&world, "n2").as_str()),
+        ("192.168.0.0/24", "192.168.1.0/24")
+    );
     world.add_node("n3", json!({"spec": {"podCIDR": "192.168.2.0/24", "podCIDRs": ["192.168.2.0/24"]}}));
     world.add_node("n4", json!({}));
     world.until("n4's", |world| !cidr(world, "n4").is_empty()).await;

@@ -45,7 +45,9 @@ async fn a_pod_without_a_node_says_why_and_goes_once_there_is_room() {
          available: 1 No preemption victims found for incoming pod, 2 Preemption is not helpful for scheduling."
     );
     world.add_node("n4", json!({"status": {"allocatable": {"cpu": "16"}}}));
-    world.until("its node", |world| condition_status(&world.get(&PODS, "big").unwrap(), "Ready") == "True").await;
+    world
+        .until("its node", |world| condition_status(&world.get(&PODS, "big").unwrap(), "Ready") == "True")
+        .await;
     assert_eq!(world.nodes_of("web"), ["n4"]);
 }
 
@@ -67,15 +69,19 @@ async fn preferences_give_way_and_requirements_do_not() {
 #[tokio::test(start_paused = true)]
 async fn anti_affinity_and_hard_spread_keep_pods_apart() {
     let world = World::new(&["n1", "n2"]);
-    let term = json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}}});
-    let apart = json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
+    let term =
+        json!({"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"app": "web"}}});
+    let apart =
+        json!({"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}});
     pod(&world, "a", apart.clone());
     pod(&world, "b", apart.clone());
     world.until("two nodes", |world| world.nodes_of("web") == ["n1", "n2"]).await;
     pod(&world, "c", apart);
     world.until("a refusal", |world| why(world, "c").contains("didn't match pod anti-affinity rules")).await;
     pod(&world, "d", json!({}));
-    world.until("a refusal", |world| why(world, "d").contains("didn't satisfy existing pods anti-affinity")).await;
+    world
+        .until("a refusal", |world| why(world, "d").contains("didn't satisfy existing pods anti-affinity"))
+        .await;
 
     let world = World::new(&[]);
     world.add_node("n1", json!({"metadata": {"labels": {"zone": "a"}}}));
@@ -88,7 +94,9 @@ async fn anti_affinity_and_hard_spread_keep_pods_apart() {
     pod(&world, "a", spec.clone());
     world.until("one", |world| world.nodes_of("web") == ["n1"]).await;
     pod(&world, "b", spec);
-    world.until("a refusal", |world| why(world, "b").contains("didn't match pod topology spread constraints")).await;
+    world
+        .until("a refusal", |world| why(world, "b").contains("didn't match pod topology spread constraints"))
+        .await;
     world.patch(&NODES, "n2", json!({"spec": {"unschedulable": null}}));
     world.until("two", |world| world.nodes_of("web") == ["n1", "n2"]).await;
 }

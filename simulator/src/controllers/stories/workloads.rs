@@ -118,11 +118,12 @@ async fn a_daemon_set_follows_labels_and_taints_of_nodes() {
     world.until("no pods", |world| world.pods("agent").is_empty()).await;
     world.patch(&NODES, "n2", json!({"metadata": {"labels": {"net": "new"}}}));
     world.until("one pod", |world| world.nodes_of("agent") == ["n2"]).await;
-    world.until("its status", |world| {
-        let status = world.status(&DAEMON_SETS, "agent");
-        status["desiredNumberScheduled"] == 1 && status["updatedNumberScheduled"] == 1
-    })
-    .await;
+    world
+        .until("its status", |world| {
+            let status = world.status(&DAEMON_SETS, "agent");
+            status["desiredNumberScheduled"] == 1 && status["updatedNumberScheduled"] == 1
+        })
+        .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,7 +152,11 @@ async fn a_daemon_set_updates_one_node_after_the_other_or_when_told() {
         })
         .await;
 
-    world.patch(&DAEMON_SETS, "agent", json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}));
+    world.patch(
+        &DAEMON_SETS,
+        "agent",
+        json!({"spec": {"updateStrategy": {"type": "OnDelete", "rollingUpdate": null}}}),
+    );
     world.patch(&DAEMON_SETS, "agent", json!({"spec": {"template": {"metadata": {"labels": {"v": "4"}}}}}));
     world.rest(30).await;
     assert!(world.pods("agent").iter().all(|pod| pod["metadata"]["labels"]["v"] == "3"));

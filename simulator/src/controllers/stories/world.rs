@@ -34,12 +34,8 @@ impl World {
 
     pub(super) fn with_flags(nodes: &[&str], flags: &[(&str, &str)]) -> Self {
         let server = Server::new(Clock::fixed(), 7);
-        let mut world = Self {
-            direct: server.direct("story"),
-            server,
-            silent: Silent::default(),
-            tasks: JoinSet::new(),
-        };
+        let mut world =
+            Self { direct: server.direct("story"), server, silent: Silent::default(), tasks: JoinSet::new() };
         for node in nodes {
             world.add_node(node, json!({}));
         }
@@ -55,9 +51,8 @@ impl World {
     /// Starts a controller-manager, or says why it doesn't.
     pub(super) fn start_manager(&mut self, flags: &[(&str, &str)]) -> Result<(), String> {
         let cx = Cx::new(&self.server, "kube-controller-manager");
-        let flag = |name: &str| {
-            flags.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
-        };
+        let flag =
+            |name: &str| flags.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let tasks = manager::tasks(&cx, &flag)?;
         self.tasks.spawn(async move { runtime::run(&cx, tasks).await });
         Ok(())

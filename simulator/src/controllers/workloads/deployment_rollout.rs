@@ -92,9 +92,11 @@ pub(super) fn carry_on(cx: &Cx, deployment: &Value, sets: Vec<Object>) -> Result
 
 fn is_scaling(deployment: &Value, sets: &Sets) -> bool {
     let wanted = number(deployment, "/spec/replicas", 1).to_string();
-    sets.new.iter().chain(&sets.old).filter(|set| numbers(set).0 > 0).any(|set| {
-        set["metadata"]["annotations"][DESIRED].as_str().is_some_and(|desired| desired != wanted)
-    })
+    sets.new
+        .iter()
+        .chain(&sets.old)
+        .filter(|set| numbers(set).0 > 0)
+        .any(|set| set["metadata"]["annotations"][DESIRED].as_str().is_some_and(|desired| desired != wanted))
 }
 
 /// The annotations that a Deployment hands on to its ReplicaSet.

@@ -98,7 +98,10 @@ fn write_status(
         ("updatedReplicas", updated),
         ("readyReplicas", sum("/status/readyReplicas")),
         ("availableReplicas", available),
-        ("unavailableReplicas", (all().map(|set| number(set, "/spec/replicas", 1)).sum::<i64>() - available).max(0)),
+        (
+            "unavailableReplicas",
+            (all().map(|set| number(set, "/spec/replicas", 1)).sum::<i64>() - available).max(0),
+        ),
         ("collisionCount", number(deployment, "/status/collisionCount", 0)),
     ]);
     fields.insert("observedGeneration".into(), deployment["metadata"]["generation"].clone());
@@ -113,7 +116,8 @@ fn write_status(
     let condition = json!({"type": "Available", "status": status, "reason": reason, "message": message});
     touch(&mut conditions, condition, &now);
     let complete = updated == wanted && total == wanted && available == wanted;
-    if let Some(progress) = progress(cx, deployment, sets, complete, [updated, total, available], queue, key) {
+    if let Some(progress) = progress(cx, deployment, sets, complete, [updated, total, available], queue, key)
+    {
         touch(&mut conditions, progress, &now);
     }
     let failure = all().find_map(|set| condition_of_failure(set));

@@ -147,4 +147,3 @@ pub(super) fn numbers(set: &Value) -> (i64, i64, i64) {
         number(set, "/status/availableReplicas", 0),
     )
 }
-

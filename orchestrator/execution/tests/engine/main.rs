@@ -1,0 +1,7 @@
+//! The engine on a small simulated cluster, with plans made by hand.
+#![allow(unreachable_pub, reason = "the modules of one test program")]
+
+mod cluster;
+mod crashes;
+mod plans;
+mod runs;
