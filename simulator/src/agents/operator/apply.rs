@@ -167,7 +167,7 @@ fn carry(desired: &mut Value, actual: &Value) {
     for key in ["labels", "annotations"] {
         if let Some(known) = actual["metadata"][key].as_object() {
             let mut merged = known.clone();
-            if let Some(own) = desired["metadata"][key].as_object() {
+            if let Some(own) = desired["metadata"].get(key).and_then(Value::as_object) {
                 merged.extend(own.clone());
             }
             desired["metadata"][key] = Value::Object(merged);

@@ -1,5 +1,6 @@
 //! What an Installation becomes once the operator has filled it in.
 
+use ipnet::IpNet;
 use serde_json::{Map, Value, json};
 
 use super::teardown::OWN_FINALIZERS;
@@ -16,14 +17,34 @@ pub(super) async fn pod_subnets(api: &Api) -> Result<Vec<String>, ApiFailure> {
     Ok(subnets.filter(|subnet| !subnet.is_empty()).map(str::to_owned).collect())
 }
 
-/// The Installation with its defaults and finalizers, if they change it.
-pub(super) fn filled(installation: &Value, subnets: &[String]) -> Option<Value> {
+/// Why pools don't fit into the pod network that kubeadm knows. Asked only while there are no
+/// pools yet: later changes of kubeadm's note go unseen.
+pub(super) fn outside(installation: &Value, subnets: &[String]) -> Option<String> {
+    let networks: Vec<IpNet> = subnets.iter().filter_map(|subnet| subnet.parse().ok()).collect();
+    if networks.is_empty() {
+        return None;
+    }
+    let pools = installation["spec"]["calicoNetwork"]["ipPools"].as_array().into_iter().flatten();
+    pools.into_iter().find_map(|pool| {
+        let cidr = text(pool, "/cidr");
+        let net: IpNet = cidr.parse().ok()?;
+        let inside = networks.iter().any(|network| network.contains(&net));
+        (!inside).then(|| {
+            let known = subnets.join(" ");
+            format!("IPPool {cidr} is not within the platform's configured pod network CIDR(s) [{known}]")
+        })
+    })
+}
+
+/// The Installation with its defaults and finalizers, if they change it. Pools are only thought
+/// out where the cluster has none.
+pub(super) fn filled(installation: &Value, subnets: &[String], bare: bool) -> Option<Value> {
     let mut filled = installation.clone();
     if !filled["spec"].is_object() {
         filled["spec"] = json!({});
     }
     let mut pools = filled["spec"]["calicoNetwork"]["ipPools"].as_array().cloned();
-    if pools.is_none() {
+    if pools.is_none() && bare {
         let fallback = vec!["192.168.0.0/16".to_owned()];
         let cidrs = if subnets.is_empty() { &fallback } else { subnets };
         pools = Some(cidrs.iter().map(|cidr| json!({"cidr": cidr})).collect());
@@ -108,15 +129,24 @@ mod tests {
 
     #[test]
     fn pools_come_from_the_installation_else_from_kubeadm() {
-        let plain = filled(&json!({"metadata": {}}), &["10.0.0.0/16".to_owned()]).unwrap();
+        let plain = filled(&json!({"metadata": {}}), &["10.0.0.0/16".to_owned()], true).unwrap();
         assert_eq!(plain["spec"]["calicoNetwork"]["ipPools"][0]["cidr"], "10.0.0.0/16");
         assert_eq!(plain["spec"]["calicoNetwork"]["ipPools"][0]["encapsulation"], "IPIP");
-        assert_eq!(filled(&plain, &[]), None);
+        assert_eq!(filled(&plain, &[], false), None);
         let own = json!({"metadata": {}, "spec": {"calicoNetwork": {"bgp": "Disabled", "ipPools": [
             {"cidr": "192.168.0.0/16", "encapsulation": "VXLAN"},
         ]}}});
-        let own = filled(&own, &[]).unwrap();
+        let own = filled(&own, &[], true).unwrap();
         assert_eq!(own["spec"]["calicoNetwork"]["bgp"], "Disabled");
         assert_eq!(own["spec"]["calicoNetwork"]["ipPools"][0]["encapsulation"], "VXLAN");
+    }
+
+    #[test]
+    fn a_pool_outside_kubeadms_network_is_refused() {
+        let installation = json!({"spec": {"calicoNetwork": {"ipPools": [{"cidr": "10.0.0.0/16"}]}}});
+        assert_eq!(outside(&installation, &[]), None);
+        assert_eq!(outside(&installation, &["10.0.0.0/8".to_owned()]), None);
+        let reason = outside(&installation, &["192.168.0.0/16".to_owned()]).unwrap();
+        assert!(reason.contains("10.0.0.0/16 is not within"), "{reason}");
     }
 }

@@ -8,8 +8,7 @@ use super::apply::Applier;
 use super::images::Images;
 use super::objects::{self, Part, Surroundings};
 use super::status::{self, Health};
-use super::teardown::{self, Progress};
-use super::{GROUP, SYSTEM, defaults, pools};
+use super::{GROUP, SYSTEM, defaults, pools, teardown};
 use crate::agents::support::{Attention, Fatal, unless_stopped};
 use crate::machines::ProgramContext;
 use crate::machines::api::{Api, ApiFailure, text};
@@ -78,21 +77,65 @@ impl Operator<'_> {
     async fn pass(&self) -> Result<(), ApiFailure> {
         let path = format!("{GROUP}/installations/default");
         let Some(installation) = self.api.find(&path).await? else { return self.without().await };
-        if !installation["metadata"]["deletionTimestamp"].is_null() {
-            if let Progress::Waiting(what) = teardown::calico(&self.api, &installation).await? {
-                tracing::debug!("tigera-operator waits for {what}");
+        let ending = !installation["metadata"]["deletionTimestamp"].is_null();
+        let known = pools::list(&self.api).await?;
+        if ending {
+            teardown::release_own(&self.api, &installation).await?;
+        } else {
+            let subnets = defaults::pod_subnets(&self.api).await?;
+            if let Some(filled) = defaults::filled(&installation, &subnets, known.is_empty()) {
+                match self.api.update(&path, &filled).await {
+                    Err(failure) if !failure.is_conflict() => return Err(failure),
+                    // The change brings the operator back here.
+                    _ => return Ok(()),
+                }
             }
+            self.pools(&installation, &known, &subnets).await?;
+            teardown::unblock(&self.api).await?;
+        }
+        let images = Images::of(&installation, &self.context.image);
+        let (nodes, _) = self.api.list("/api/v1/nodes").await?;
+        let surroundings = Surroundings { installation: &installation, images: &images, nodes: nodes.len() };
+        let known = if ending { known } else { pools::list(&self.api).await? };
+        let generation = &installation["metadata"]["generation"];
+        let (api, clock) = (&self.api, &self.context.clock);
+        if !pools::any_open(&known) {
+            // Here the main controller stops, also when it should take everything down.
+            let health = Health::Degraded("waiting for enabled IP pools to be created".to_owned());
+            status::report(api, clock, "calico", generation, &health).await?;
+            status::report_on(api, clock, &path, &installation, &health, json!({})).await?;
+        } else if ending {
+            teardown::calico(api, &installation).await?;
+        } else {
+            self.calico(&path, &surroundings).await?;
+        }
+        if installation["status"]["calicoVersion"].is_null() {
+            // The parts wait for the main controller's first word.
             return Ok(());
         }
-        let subnets = defaults::pod_subnets(&self.api).await?;
-        if let Some(filled) = defaults::filled(&installation, &subnets) {
-            match self.api.update(&path, &filled).await {
-                Err(failure) if !failure.is_conflict() => return Err(failure),
-                // The change brings the operator back here.
-                _ => return Ok(()),
-            }
+        for part in Part::ALL.into_iter().rev() {
+            self.part(part, &surroundings).await?;
         }
-        self.install(&path, &installation, &subnets).await
+        Ok(())
+    }
+
+    /// The pools, and how they fare.
+    async fn pools(
+        &self,
+        installation: &Value,
+        known: &[Value],
+        subnets: &[String],
+    ) -> Result<(), ApiFailure> {
+        let server = self.api.find(&format!("{GROUP}/apiservers/default")).await.unwrap_or_default();
+        let served = server.is_some_and(|server| server["status"]["state"] == "Ready");
+        let outside = if known.is_empty() { defaults::outside(installation, subnets) } else { None };
+        let trouble = match outside {
+            Some(reason) => Some(reason),
+            None => pools::reconcile(&self.api, installation, known, served).await?,
+        };
+        let health = trouble.map_or(Health::Available, Health::Degraded);
+        let generation = &installation["metadata"]["generation"];
+        status::report(&self.api, &self.context.clock, "ippools", generation, &health).await
     }
 
     /// Without an Installation nothing is made, and nothing is reported.
@@ -103,39 +146,27 @@ impl Operator<'_> {
         Ok(())
     }
 
-    async fn install(&self, path: &str, installation: &Value, subnets: &[String]) -> Result<(), ApiFailure> {
-        let (api, clock) = (&self.api, &self.context.clock);
+    /// Calico itself, and how it fares.
+    async fn calico(&self, path: &str, surroundings: &Surroundings<'_>) -> Result<(), ApiFailure> {
+        let (api, clock, installation) = (&self.api, &self.context.clock, surroundings.installation);
         let generation = &installation["metadata"]["generation"];
-        let images = Images::of(installation, &self.context.image);
-        let (nodes, _) = api.list("/api/v1/nodes").await?;
-        let surroundings = Surroundings { installation, images: &images, nodes: nodes.len() };
-        if let Some(reason) = pools::reconcile(api, installation, subnets).await? {
-            let health = Health::Degraded(reason);
-            status::report(api, clock, "ippools", generation, &health).await?;
-            status::report(api, clock, "calico", generation, &health).await?;
-            return status::report_on(api, clock, path, installation, &health, json!({})).await;
-        }
-        status::report(api, clock, "ippools", generation, &Health::Available).await?;
         let applier = Applier::new(api, Some(installation));
-        let objects = objects::calico(&surroundings);
-        self.put(&applier, objects, objects::secrets()).await?;
-        let health = status::of(
-            api,
-            &[
-                ("daemonsets", SYSTEM, "calico-node"),
-                ("daemonsets", SYSTEM, "csi-node-driver"),
-                ("deployments", SYSTEM, "calico-typha"),
-                ("deployments", SYSTEM, "calico-kube-controllers"),
-            ],
-        )
-        .await?;
+        self.put(&applier, objects::calico(surroundings), objects::secrets()).await?;
+        let workloads = [
+            ("daemonsets", SYSTEM, "calico-node"),
+            ("daemonsets", SYSTEM, "csi-node-driver"),
+            ("deployments", SYSTEM, "calico-typha"),
+            ("deployments", SYSTEM, "calico-kube-controllers"),
+        ];
+        let without_csi = installation["spec"]["kubeletVolumePluginPath"] == "None";
+        let workloads: Vec<_> = workloads
+            .into_iter()
+            .filter(|(_, _, name)| !(without_csi && *name == "csi-node-driver"))
+            .collect();
+        let health = status::of(api, &workloads).await?;
         status::report(api, clock, "calico", generation, &health).await?;
-        let more = json!({"variant": "Calico", "calicoVersion": images.version, "mtu": 1450});
-        status::report_on(api, clock, path, installation, &health, more).await?;
-        for part in Part::ALL.into_iter().rev() {
-            self.part(part, &surroundings).await?;
-        }
-        Ok(())
+        let more = json!({"variant": "Calico", "calicoVersion": surroundings.images.version, "mtu": 1450});
+        status::report_on(api, clock, path, installation, &health, more).await
     }
 
     /// Namespaces and rights first, then certificates, then what mounts them.
@@ -164,15 +195,18 @@ impl Operator<'_> {
             Err(failure) if failure.is_not_found() => Vec::new(),
             Err(failure) => return Err(failure),
         };
-        let live = found.iter().find(|resource| resource["metadata"]["deletionTimestamp"].is_null());
-        let Some(resource) = live else {
-            if teardown::part(api, part, installation).await? {
-                status::forget(api, part.status()).await?;
-            }
-            return Ok(());
+        let Some(resource) = found.first() else {
+            teardown::part(api, part, installation).await?;
+            return status::forget(api, part.status()).await;
         };
+        if !resource["metadata"]["deletionTimestamp"].is_null() {
+            return Ok(());
+        }
+        let ending = !installation["metadata"]["deletionTimestamp"].is_null();
         let finalizers = installation["metadata"]["finalizers"].as_array();
-        if !finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == part.finalizer())) {
+        if !ending
+            && !finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == part.finalizer()))
+        {
             let mut held = installation.clone();
             defaults::add_finalizers(&mut held, &[part.finalizer()]);
             let path = format!("{GROUP}/installations/default");

@@ -1,21 +1,20 @@
 //! What an Installation overrides in the pods that the operator makes.
 
-use serde_json::{Value, json};
+use serde_json::Value;
 
 /// Applies an override such as `spec.calicoNodeDaemonSet` to a DaemonSet or Deployment. Labels,
 /// annotations and node selectors are added; affinity, tolerations and the like are replaced.
 pub(super) fn apply(workload: &mut Value, overrides: &Value) {
     for key in ["labels", "annotations"] {
-        add(&mut workload["metadata"][key], &overrides["metadata"][key]);
-        let wanted = &overrides["spec"]["template"]["metadata"][key];
-        add(&mut workload["spec"]["template"]["metadata"][key], wanted);
+        add(&mut workload["metadata"], key, &overrides["metadata"]);
+        add(&mut workload["spec"]["template"]["metadata"], key, &overrides["spec"]["template"]["metadata"]);
     }
     for key in ["minReadySeconds", "strategy"] {
         replace(&mut workload["spec"], &overrides["spec"], key);
     }
     let wanted = &overrides["spec"]["template"]["spec"];
     let spec = &mut workload["spec"]["template"]["spec"];
-    add(&mut spec["nodeSelector"], &wanted["nodeSelector"]);
+    add(spec, "nodeSelector", wanted);
     for key in [
         "affinity",
         "tolerations",
@@ -35,13 +34,13 @@ pub(super) fn apply(workload: &mut Value, overrides: &Value) {
     }
 }
 
-fn add(target: &mut Value, wanted: &Value) {
-    let Some(wanted) = wanted.as_object().filter(|wanted| !wanted.is_empty()) else { return };
-    if !target.is_object() {
-        *target = json!({});
-    }
-    if let Some(target) = target.as_object_mut() {
-        target.extend(wanted.clone());
+/// Adds the entries of a map.
+fn add(target: &mut Value, key: &str, wanted: &Value) {
+    let Some(wanted) = wanted[key].as_object().filter(|wanted| !wanted.is_empty()) else { return };
+    let target = &mut target[key];
+    match target.as_object_mut() {
+        Some(target) => target.extend(wanted.clone()),
+        None => *target = Value::Object(wanted.clone()),
     }
 }
 
@@ -54,6 +53,7 @@ fn replace(target: &mut Value, wanted: &Value, key: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     #[test]
     fn a_selector_is_added_and_an_affinity_replaced() {

@@ -1,75 +1,92 @@
 //! The Installation's pools, as Calico's own objects.
+//!
+//! The first pools are written as custom resources. Later changes go through Calico's own API
+//! server: while that does not answer, they are not made.
 
-use ipnet::IpNet;
 use serde_json::{Value, json};
 
 use super::apply::Applier;
 use crate::machines::api::{Api, ApiFailure, Patch, text};
 
 const MANAGED: &str = "app.kubernetes.io/managed-by";
-const COLLECTION: &str = "/apis/crd.projectcalico.org/v1/ippools";
+const STORED: &str = "/apis/crd.projectcalico.org/v1/ippools";
+const SERVED: &str = "/apis/projectcalico.org/v3/ippools";
 
-/// Makes the pools as the Installation says, and says in a sentence why they can't be.
-///
-/// A pool that the Installation no longer names is closed, not deleted: addresses may be in use.
+/// The pools of the cluster.
+pub(super) async fn list(api: &Api) -> Result<Vec<Value>, ApiFailure> {
+    match api.list(STORED).await {
+        Ok((pools, _)) => Ok(pools),
+        Err(failure) if failure.is_not_found() => Ok(Vec::new()),
+        Err(failure) => Err(failure),
+    }
+}
+
+/// Whether any pool is open. Without one the operator's main controller stands still.
+pub(super) fn any_open(pools: &[Value]) -> bool {
+    pools.iter().any(|pool| pool["spec"]["disabled"] != true)
+}
+
+/// Makes the pools as the Installation says; why it can't, in a sentence.
 pub(super) async fn reconcile(
     api: &Api,
     installation: &Value,
-    subnets: &[String],
+    known: &[Value],
+    served: bool,
 ) -> Result<Option<String>, ApiFailure> {
     let wanted = installation["spec"]["calicoNetwork"]["ipPools"].as_array().cloned().unwrap_or_default();
-    if let Some(reason) = outside(&wanted, subnets) {
-        return Ok(Some(reason));
-    }
     // Without an owner: pools outlive the Installation.
     let applier = Applier::new(api, None);
-    let (known, _) = api.list(COLLECTION).await?;
+    let mut trouble = None;
     for pool in &wanted {
         let desired = object(pool);
-        let name = text(&desired, "/metadata/name");
-        match known.iter().find(|pool| text(pool, "/metadata/name") == name) {
-            None => applier.put_once(desired).await?,
+        let actual = known.iter().find(|known| known["spec"]["cidr"] == pool["cidr"]);
+        match actual {
+            Some(actual) if !managed(actual) && differs(&desired, actual) => {
+                trouble = Some("Cannot update an IP pool not owned by the operator".to_owned());
+            }
+            Some(actual) if !differs(&desired, actual) && (managed(actual) || !served) => {}
+            None if known.is_empty() => applier.put_once(desired).await?,
+            _ if !served => {
+                return Ok(Some(
+                    "Unable to modify IP pools while Calico API server is unavailable".to_owned(),
+                ));
+            }
+            None => {
+                let mut desired = desired;
+                desired["apiVersion"] = json!("projectcalico.org/v3");
+                api.ensure(SERVED, &desired).await?;
+            }
             Some(actual) => {
-                let fields = desired["spec"].as_object().into_iter().flatten();
-                let differs = fields.into_iter().any(|(key, value)| {
-                    // A field that is off may be left out.
-                    actual["spec"][key] != *value
-                        && !(actual["spec"][key].is_null() && *value == json!(false))
-                });
-                if differs || actual["metadata"]["labels"][MANAGED].is_null() {
-                    let patch = json!({"metadata": {"labels": desired["metadata"]["labels"]}, "spec": desired["spec"]});
-                    api.patch(&format!("{COLLECTION}/{name}"), Patch::Merge, &patch).await?;
-                }
+                let patch =
+                    json!({"metadata": {"labels": desired["metadata"]["labels"]}, "spec": desired["spec"]});
+                let path = format!("{SERVED}/{}", text(actual, "/metadata/name"));
+                api.patch(&path, Patch::Merge, &patch).await?;
             }
         }
     }
-    for pool in &known {
-        let named = wanted.iter().any(|wanted| wanted["name"] == pool["metadata"]["name"]);
-        let ours = pool["metadata"]["labels"][MANAGED] == "tigera-operator";
-        if ours && !named && pool["spec"]["disabled"] != true {
-            let path = format!("{COLLECTION}/{}", text(pool, "/metadata/name"));
-            api.patch(&path, Patch::Merge, &json!({"spec": {"disabled": true}})).await?;
+    for pool in known.iter().filter(|pool| managed(pool)) {
+        if wanted.iter().any(|wanted| wanted["cidr"] == pool["spec"]["cidr"]) {
+            continue;
         }
+        if !served {
+            return Ok(Some("Unable to delete IP pools while Calico API server is unavailable".to_owned()));
+        }
+        api.delete(&format!("{SERVED}/{}", text(pool, "/metadata/name")), &json!({})).await?;
     }
-    Ok(None)
+    Ok(trouble)
 }
 
-/// Why pools don't fit into the pod network that kubeadm knows.
-fn outside(pools: &[Value], subnets: &[String]) -> Option<String> {
-    let networks: Vec<IpNet> = subnets.iter().filter_map(|subnet| subnet.parse().ok()).collect();
-    if networks.is_empty() {
-        return None;
-    }
-    pools.iter().find_map(|pool| {
-        let cidr = text(pool, "/cidr");
-        let net: IpNet = cidr.parse().ok()?;
-        let inside = networks.iter().any(|network| network.contains(&net));
-        (!inside).then(|| {
-            format!(
-                "IP pool {cidr} is not within the platform's configured pod network CIDR(s) [{}]",
-                subnets.join(" ")
-            )
-        })
+fn managed(pool: &Value) -> bool {
+    pool["metadata"]["labels"][MANAGED] == "tigera-operator"
+}
+
+/// Whether a pool is not as desired. A field that is off may be left out.
+fn differs(desired: &Value, actual: &Value) -> bool {
+    let fields = desired["spec"].as_object().into_iter().flatten();
+    let off = |value: &Value| value.is_null() || *value == json!(false);
+    fields.into_iter().any(|(key, value)| {
+        let actual = &actual["spec"][key];
+        actual != value && !(off(actual) && off(value))
     })
 }
 
@@ -81,7 +98,7 @@ fn object(pool: &Value) -> Value {
         "VXLANCrossSubnet" => ("Never", "CrossSubnet"),
         _ => ("Never", "Never"),
     };
-    let mut spec = json!({
+    let spec = json!({
         "cidr": pool["cidr"],
         "blockSize": pool["blockSize"],
         "ipipMode": ipip,
@@ -90,10 +107,8 @@ fn object(pool: &Value) -> Value {
         "nodeSelector": pool["nodeSelector"],
         "allowedUses": pool["allowedUses"],
         "disabled": pool["disableNewAllocations"] == true,
+        "disableBGPExport": pool["disableBGPExport"] == true,
     });
-    if pool["disableBGPExport"] == true {
-        spec["disableBGPExport"] = json!(true);
-    }
     json!({
         "apiVersion": "crd.projectcalico.org/v1", "kind": "IPPool",
         "metadata": {"name": pool["name"], "labels": {MANAGED: "tigera-operator"}},
@@ -106,11 +121,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_pool_outside_kubeadms_network_is_refused() {
-        let pools = [json!({"cidr": "10.0.0.0/16"})];
-        assert_eq!(outside(&pools, &[]), None);
-        assert_eq!(outside(&pools, &["10.0.0.0/8".to_owned()]), None);
-        let reason = outside(&pools, &["192.168.0.0/16".to_owned()]).unwrap();
-        assert!(reason.contains("10.0.0.0/16 is not within"), "{reason}");
+    fn what_is_off_may_be_left_out() {
+        let pool = json!({"name": "p", "cidr": "10.0.0.0/16", "encapsulation": "VXLAN", "blockSize": 26});
+        let desired = object(&pool);
+        let mut actual = desired.clone();
+        if let Some(spec) = actual["spec"].as_object_mut() {
+            spec.remove("disabled");
+        }
+        assert!(!differs(&desired, &actual));
+        assert!(any_open(&[actual.clone()]));
+        actual["spec"]["disabled"] = json!(true);
+        assert!(differs(&desired, &actual));
+        assert!(!any_open(&[actual]));
     }
 }

@@ -1,4 +1,8 @@
 //! Taking Calico down: what needs the pod network goes before what makes it.
+//!
+//! Every part of the operator keeps the Installation by a finalizer of its own. The optional parts
+//! give theirs back only when their custom resource is gone: an Installation that is deleted
+//! alone waits for ever.
 
 use serde_json::{Value, json};
 
@@ -6,25 +10,14 @@ use super::objects::{PROTECTOR, Part};
 use super::{GROUP, SYSTEM};
 use crate::machines::api::{Api, ApiFailure, core, path, text};
 
+const CLEANUP: &str = "tigera.io/operator-cleanup";
+const CORE: &str = "operator.tigera.io/installation-controller";
+
 /// What the operator's main controller keeps the Installation by.
-pub(super) const OWN_FINALIZERS: [&str; 2] =
-    ["tigera.io/operator-cleanup", "operator.tigera.io/installation-controller"];
+pub(super) const OWN_FINALIZERS: [&str; 2] = [CLEANUP, CORE];
 
-/// How far the teardown is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) enum Progress {
-    /// Waits for this.
-    Waiting(String),
-    /// The Installation may go.
-    Done,
-}
-
-fn waiting(what: &str) -> Progress {
-    Progress::Waiting(what.to_owned())
-}
-
-/// Takes the finalizers away from an object.
-pub(super) async fn release(api: &Api, path: &str, names: &[&str]) -> Result<(), ApiFailure> {
+/// Takes finalizers away from an object.
+async fn release(api: &Api, path: &str, names: &[&str]) -> Result<(), ApiFailure> {
     let Some(mut object) = api.find(path).await? else { return Ok(()) };
     let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() else { return Ok(()) };
     let before = finalizers.len();
@@ -33,73 +26,101 @@ pub(super) async fn release(api: &Api, path: &str, names: &[&str]) -> Result<(),
         return Ok(());
     }
     match api.update(path, &object).await {
+        // Somebody else wrote first: the change brings the operator back here.
         Err(failure) if failure.is_not_found() || failure.is_conflict() => Ok(()),
         other => other.map(|_| ()),
     }
 }
 
-/// Deletes a workload; `true` once it and its pods are gone.
-async fn gone(api: &Api, plural: &str, namespace: &str, name: &str) -> Result<bool, ApiFailure> {
-    let path = path("/apis/apps/v1", namespace, plural, name);
-    if let Some(object) = api.find(&path).await? {
-        if object["metadata"]["deletionTimestamp"].is_null() {
-            let options = json!({"propagationPolicy": "Background", "preconditions": {"uid": text(&object, "/metadata/uid")}});
-            api.delete(&path, &options).await?;
-        }
-        return Ok(false);
-    }
-    let (pods, _) = api.list(&core(namespace, "pods", "")).await?;
-    Ok(!pods.iter().any(|pod| pod["metadata"]["labels"]["k8s-app"] == name))
+fn installation_path(installation: &Value) -> String {
+    format!("{GROUP}/installations/{}", text(installation, "/metadata/name"))
 }
 
-/// Takes an optional part down, and lets the Installation go as far as that part is concerned.
-pub(super) async fn part(api: &Api, part: Part, installation: &Value) -> Result<bool, ApiFailure> {
-    let finalizers = installation["metadata"]["finalizers"].as_array().into_iter().flatten();
-    let held = finalizers.into_iter().any(|finalizer| finalizer == part.finalizer());
-    if !held {
-        return Ok(true);
+fn finalizers(object: &Value) -> impl Iterator<Item = &str> {
+    object["metadata"]["finalizers"].as_array().into_iter().flatten().filter_map(Value::as_str)
+}
+
+fn workload(plural: &str, name: &str) -> String {
+    path("/apis/apps/v1", SYSTEM, plural, name)
+}
+
+/// Deletes an object that nobody deletes yet.
+async fn delete(api: &Api, path: &str) -> Result<(), ApiFailure> {
+    match api.find(path).await? {
+        Some(object) if object["metadata"]["deletionTimestamp"].is_null() => {
+            let uid = &object["metadata"]["uid"];
+            api.delete(path, &json!({"propagationPolicy": "Background", "preconditions": {"uid": uid}})).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A part whose custom resource is gone: once the garbage collector has taken its Deployment, the
+/// Installation may go as far as that part is concerned.
+pub(super) async fn part(api: &Api, part: Part, installation: &Value) -> Result<(), ApiFailure> {
+    if finalizers(installation).all(|finalizer| finalizer != part.finalizer()) {
+        return Ok(());
     }
     let (namespace, name) = part.deployment();
-    if !gone(api, "deployments", namespace, name).await? {
-        return Ok(false);
+    match api.find(&path("/apis/apps/v1", namespace, "deployments", name)).await? {
+        Some(_) => Ok(()),
+        None => release(api, &installation_path(installation), &[part.finalizer()]).await,
     }
-    let installation = format!("{GROUP}/installations/{}", text(installation, "/metadata/name"));
-    release(api, &installation, &[part.finalizer()]).await?;
-    Ok(true)
 }
 
-/// Takes Calico down for an Installation that is being deleted.
-pub(super) async fn calico(api: &Api, installation: &Value) -> Result<Progress, ApiFailure> {
-    for one in Part::ALL {
-        if !part(api, one, installation).await? {
-            return Ok(waiting(one.status()));
+/// The paths of what CNI DEL needs.
+fn protected() -> Vec<String> {
+    let rbac = "/apis/rbac.authorization.k8s.io/v1";
+    ["calico-node", "calico-cni-plugin"]
+        .into_iter()
+        .flat_map(|name| {
+            [
+                core(SYSTEM, "serviceaccounts", name),
+                format!("{rbac}/clusterroles/{name}"),
+                format!("{rbac}/clusterrolebindings/{name}"),
+            ]
+        })
+        .collect()
+}
+
+/// Lets go of protected objects that somebody deleted while the Installation stays, so that they
+/// can be made anew.
+pub(super) async fn unblock(api: &Api) -> Result<(), ApiFailure> {
+    for path in protected() {
+        let found = api.find(&path).await?;
+        if found.is_some_and(|object| !object["metadata"]["deletionTimestamp"].is_null()) {
+            release(api, &path, &[PROTECTOR]).await?;
         }
     }
-    let finalizers = installation["metadata"]["finalizers"].as_array().into_iter().flatten();
-    let parts = Part::ALL.map(Part::finalizer);
-    let others = finalizers.filter_map(Value::as_str);
-    if let Some(other) =
-        others.into_iter().find(|name| !OWN_FINALIZERS.contains(name) && !parts.contains(name))
-    {
-        return Ok(waiting(&format!("finalizer {other}")));
+    Ok(())
+}
+
+/// Gives back the main controller's finalizers, as far as what they stand for is gone.
+pub(super) async fn release_own(api: &Api, installation: &Value) -> Result<(), ApiFailure> {
+    let path = installation_path(installation);
+    if api.find(&workload("deployments", "calico-kube-controllers")).await?.is_none() {
+        release(api, &path, &[CORE]).await?;
     }
-    let controllers = gone(api, "deployments", SYSTEM, "calico-kube-controllers").await?;
-    let driver = gone(api, "daemonsets", SYSTEM, "csi-node-driver").await?;
-    if !(controllers && driver) {
-        return Ok(waiting("pods that need the network to end"));
+    let binding = "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings/calico-node";
+    let binding = api.find(binding).await?.unwrap_or_default();
+    if finalizers(&binding).all(|finalizer| finalizer != PROTECTOR) {
+        release(api, &path, &[CLEANUP]).await?;
     }
-    let node = gone(api, "daemonsets", SYSTEM, "calico-node").await?;
-    let typha = gone(api, "deployments", SYSTEM, "calico-typha").await?;
-    if !(node && typha) {
-        return Ok(waiting("calico-node"));
+    Ok(())
+}
+
+/// Takes Calico down for an Installation that is being deleted: what runs in pods of the pod
+/// network at once, the rest when no other part holds the Installation any more.
+pub(super) async fn calico(api: &Api, installation: &Value) -> Result<(), ApiFailure> {
+    delete(api, &workload("deployments", "calico-kube-controllers")).await?;
+    delete(api, &workload("daemonsets", "csi-node-driver")).await?;
+    if let Some(other) = finalizers(installation).find(|finalizer| *finalizer != CLEANUP) {
+        tracing::debug!("tigera-operator waits for finalizer {other}");
+        return Ok(());
     }
-    let rbac = "/apis/rbac.authorization.k8s.io/v1";
-    for name in ["calico-node", "calico-cni-plugin"] {
-        release(api, &core(SYSTEM, "serviceaccounts", name), &[PROTECTOR]).await?;
-        release(api, &format!("{rbac}/clusterroles/{name}"), &[PROTECTOR]).await?;
-        release(api, &format!("{rbac}/clusterrolebindings/{name}"), &[PROTECTOR]).await?;
+    for path in protected() {
+        release(api, &path, &[PROTECTOR]).await?;
     }
-    let path = format!("{GROUP}/installations/{}", text(installation, "/metadata/name"));
-    release(api, &path, &OWN_FINALIZERS).await?;
-    Ok(Progress::Done)
+    delete(api, &core(SYSTEM, "configmaps", "cni-config")).await?;
+    delete(api, &workload("daemonsets", "calico-node")).await
 }

@@ -28,7 +28,8 @@ async fn kind(world: &World, group: &str, plural: &str, kind: &str) {
 }
 
 async fn operator() -> World {
-    let world = World::running(agents::programs()).initialised().await;
+    let programs = agents::programs().and(crate::controllers::programs());
+    let world = World::running(programs).initialised().await;
     for (plural, name) in [
         ("installations", "Installation"),
         ("apiservers", "APIServer"),
@@ -102,16 +103,53 @@ async fn an_installation_becomes_calico_and_edits_do_not_last() {
     tokio::time::sleep(Duration::from_secs(3)).await;
     assert_eq!(selector().await, json!({"kubernetes.io/os": "linux", "old": "true"}));
 
-    // What is deleted comes back; a pool is closed by the Installation only.
+    // What is deleted comes back.
     world.api.delete(SET, &json!({})).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
     there(&world, SET).await;
-    let mut closed = pools("192.168.0.0/17");
+    let account = core("calico-system", "serviceaccounts", "calico-cni-plugin");
+    let uid = world.api.get(&account).await.unwrap()["metadata"]["uid"].clone();
+    world.api.delete(&account, &json!({})).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_ne!(world.api.get(&account).await.unwrap()["metadata"]["uid"], uid);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_calicos_api_server_pools_stay_and_without_an_open_pool_the_operator_stands_still() {
+    let world = operator().await;
+    make(&world, "installations", "Installation", pools("192.168.0.0/16")).await;
+    there(&world, SET).await;
+    let mut closed = pools("192.168.0.0/16");
     closed["calicoNetwork"]["ipPools"][0]["disableNewAllocations"] = json!(true);
     world.api.patch(INSTALLATION, Patch::Merge, &json!({"spec": closed})).await.unwrap();
     tokio::time::sleep(Duration::from_secs(3)).await;
-    let pool = world.api.get("/apis/crd.projectcalico.org/v1/ippools/default-ipv4-ippool").await.unwrap();
-    assert_eq!(pool["spec"]["disabled"], true);
+    let pool = "/apis/crd.projectcalico.org/v1/ippools/default-ipv4-ippool";
+    assert_eq!(world.api.get(pool).await.unwrap()["spec"]["disabled"], false);
+    assert_eq!(
+        degraded(&world, "ippools").await,
+        "Unable to modify IP pools while Calico API server is unavailable"
+    );
+
+    world.api.patch(pool, Patch::Merge, &json!({"spec": {"disabled": true}})).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(degraded(&world, "calico").await, "waiting for enabled IP pools to be created");
+    let edit = json!({"spec": {"calicoNodeDaemonSet": {"spec": {"template": {"spec": {"nodeSelector": {"old": "true"}}}}}}});
+    world.api.patch(INSTALLATION, Patch::Merge, &edit).await.unwrap();
+    world.api.delete(INSTALLATION, &json!({})).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let set = world.api.get(SET).await.unwrap();
+    assert_eq!(set["spec"]["template"]["spec"]["nodeSelector"], json!({"kubernetes.io/os": "linux"}));
+    assert!(world.api.find(INSTALLATION).await.unwrap().is_some());
+    world.api.patch(pool, Patch::Merge, &json!({"spec": {"disabled": false}})).await.unwrap();
+    world.until("the end", || async { world.api.find(INSTALLATION).await.unwrap().is_none() }).await;
+}
+
+async fn degraded(world: &World, component: &str) -> String {
+    let status = world.api.get(&format!("{GROUP}/tigerastatuses/{component}")).await.unwrap();
+    let conditions = status["status"]["conditions"].as_array().unwrap();
+    let degraded = conditions.iter().find(|condition| condition["type"] == "Degraded").unwrap();
+    assert_eq!(degraded["status"], "True", "{status}");
+    text(degraded, "/message").to_owned()
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,10 +175,7 @@ async fn a_pool_outside_kubeadms_network_stops_the_operator() {
     make(&world, "installations", "Installation", pools("10.77.0.0/16")).await;
     let path = format!("{GROUP}/tigerastatuses/ippools");
     there(&world, &path).await;
-    let status = world.api.get(&path).await.unwrap();
-    let degraded =
-        status["status"]["conditions"].as_array().unwrap().iter().find(|c| c["type"] == "Degraded");
-    assert_eq!(degraded.unwrap()["status"], "True");
+    assert!(degraded(&world, "ippools").await.contains("10.77.0.0/16 is not within"));
     assert!(world.api.find(SET).await.unwrap().is_none());
 }
 
@@ -167,25 +202,28 @@ async fn an_installation_goes_after_its_parts() {
     let kept = world.api.get(&account).await.unwrap();
     assert_eq!(kept["metadata"]["finalizers"], json!(["tigera.io/cni-protector"]));
 
-    // A foreign finalizer holds everything that the network rests on.
-    let mut held = world.api.get(INSTALLATION).await.unwrap();
-    held["metadata"]["finalizers"].as_array_mut().unwrap().push(json!("example.com/hold"));
-    world.api.update(INSTALLATION, &held).await.unwrap();
+    // Alone it does not go, and what the network rests on stays.
     world.api.delete(INSTALLATION, &json!({})).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(10)).await;
-    assert!(
-        world
-            .api
-            .find(&path("/apis/apps/v1", "calico-system", "deployments", "whisker"))
-            .await
-            .unwrap()
-            .is_none()
-    );
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    let whisker = path("/apis/apps/v1", "calico-system", "deployments", "whisker");
+    assert!(world.api.find(&whisker).await.unwrap().is_some());
+    let controllers = path("/apis/apps/v1", "calico-system", "deployments", "calico-kube-controllers");
+    assert!(world.api.find(&controllers).await.unwrap().is_none());
     assert!(world.api.find(SET).await.unwrap().is_some());
-    let mut held = world.api.get(INSTALLATION).await.unwrap();
-    held["metadata"]["finalizers"].as_array_mut().unwrap().retain(|name| name != "example.com/hold");
-    world.api.update(INSTALLATION, &held).await.unwrap();
+
+    // The garbage collector's part, by hand.
+    for (plural, namespace, name) in [
+        ("whiskers", "calico-system", "whisker"),
+        ("goldmanes", "calico-system", "goldmane"),
+        ("apiservers", "calico-apiserver", "calico-apiserver"),
+    ] {
+        world.api.delete(&format!("{GROUP}/{plural}/default"), &json!({})).await.unwrap();
+        let background = json!({"propagationPolicy": "Background"});
+        world.api.delete(&path("/apis/apps/v1", namespace, "deployments", name), &background).await.unwrap();
+    }
     world.until("the end", || async { world.api.find(INSTALLATION).await.unwrap().is_none() }).await;
     assert!(world.api.find(SET).await.unwrap().is_none());
     assert_eq!(text(&world.api.get(&account).await.unwrap(), "/metadata/finalizers/0"), "");
+    // Pools have no owner.
+    assert_eq!(world.api.list("/apis/crd.projectcalico.org/v1/ippools").await.unwrap().0.len(), 1);
 }

@@ -47,7 +47,7 @@ pub(super) enum Part {
 }
 
 impl Part {
-    /// All parts, in the order in which they go.
+    /// All parts.
     pub(super) const ALL: [Part; 3] = [Part::Whisker, Part::Goldmane, Part::ApiServer];
 
     /// The plural of its custom resource.

@@ -12,6 +12,19 @@ fn service(name: &str, port: u16) -> Value {
     })
 }
 
+/// Lets others in at one port.
+fn policy(name: &str, port: u16) -> Value {
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": name, "namespace": SYSTEM},
+        "spec": {
+            "podSelector": {"matchLabels": {"k8s-app": name}},
+            "policyTypes": ["Ingress"],
+            "ingress": [{"ports": [{"port": port, "protocol": "TCP"}]}],
+        },
+    })
+}
+
 fn deployment(surroundings: &Surroundings<'_>, name: &str, containers: Value, secret: &str) -> Value {
     let pod = json!({
         "serviceAccountName": name,
@@ -35,7 +48,7 @@ pub(super) fn goldmane(surroundings: &Surroundings<'_>, resource: &Value) -> Vec
     }]);
     let mut deployment = deployment(surroundings, "goldmane", containers, secret);
     overrides::apply(&mut deployment, &resource["spec"]["goldmaneDeployment"]);
-    vec![account(SYSTEM, "goldmane"), service("goldmane", 7443), deployment]
+    vec![account(SYSTEM, "goldmane"), service("goldmane", 7443), policy("goldmane", 7443), deployment]
 }
 
 pub(super) fn whisker(surroundings: &Surroundings<'_>, resource: &Value) -> Vec<Value> {
@@ -49,5 +62,5 @@ pub(super) fn whisker(surroundings: &Surroundings<'_>, resource: &Value) -> Vec<
     ]);
     let mut deployment = deployment(surroundings, "whisker", containers, secret);
     overrides::apply(&mut deployment, &resource["spec"]["whiskerDeployment"]);
-    vec![account(SYSTEM, "whisker"), service("whisker", 8081), deployment]
+    vec![account(SYSTEM, "whisker"), service("whisker", 8081), policy("whisker", 8081), deployment]
 }
