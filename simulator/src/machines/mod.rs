@@ -30,6 +30,7 @@ pub use datacenter::{Caller, Datacenter, DatacenterConfig};
 pub use durations::Durations;
 pub use etcd::{Etcd, EtcdError, Member};
 pub use host::{CommandOutput, HostFiles, HostHandle, HostIdentity, Interface};
+pub(crate) use kubeadm::pin as kubeadm_pin;
 pub(crate) use kubelet::VERSION as KUBELET_VERSION;
 pub use machine_api::{
     CreateMachine, Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView, SnapshotState,

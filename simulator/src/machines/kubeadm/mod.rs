@@ -11,7 +11,6 @@ mod pki;
 mod reset;
 mod upload_certs;
 
-#[cfg(test)]
 pub(crate) use pki::pin;
 
 use std::sync::Arc;

@@ -1,0 +1,181 @@
+//! Building a cluster.
+
+use super::joining::Joining;
+use super::waiting::until;
+use super::{ClusterSpec, ScenarioError, apply, builtin, bystanders, workloads};
+use crate::clock::Clock;
+use crate::machines::{Datacenter, MachineRole};
+use crate::schema::Resource;
+use crate::schema::builtin::{DAEMON_SETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS};
+use crate::server::{Object, Server};
+use crate::{agents, controllers};
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// A running cluster.
+pub struct Cluster {
+    /// Its API server.
+    pub server: Server,
+    /// Its machines.
+    pub datacenter: Datacenter,
+    /// What it was built from.
+    pub spec: ClusterSpec,
+    /// Every object before the network came.
+    pub before_network: Vec<(Resource, Object)>,
+    /// Every object before anything else happened to the cluster: network, workloads, bystanders.
+    pub before_run: Vec<(Resource, Object)>,
+}
+
+impl Cluster {
+    /// Builds it, and returns once every node and every pod is ready.
+    ///
+    /// # Errors
+    /// When a manifest is refused, or something does not become ready within half an hour of the
+    /// cluster's own time.
+    pub async fn build(spec: ClusterSpec, clock: Clock) -> Result<Self, ScenarioError> {
+        if !(1..=7).contains(&spec.control_planes) {
+            return Err(ScenarioError::ControlPlanes(spec.control_planes));
+        }
+        let server = Server::new(clock, spec.seed);
+        let programs = agents::programs().and(controllers::programs());
+        let datacenter = Datacenter::embedded(&server, programs, spec.durations.clone(), spec.seed);
+        let mut cluster =
+            Self { server, datacenter, spec, before_network: Vec::new(), before_run: Vec::new() };
+        cluster.machines().await?;
+        cluster.before_network = cluster.objects();
+        cluster.network().await?;
+        cluster.all_ready("every node and system pod").await?;
+        cluster.workloads().await?;
+        cluster.before_run = cluster.objects();
+        Ok(cluster)
+    }
+
+    /// A client of its API.
+    pub fn client(&self, user_agent: &str) -> kube::Client {
+        self.server.client(user_agent)
+    }
+
+    async fn machines(&self) -> Result<(), ScenarioError> {
+        let joining = Joining { server: &self.server, datacenter: &self.datacenter };
+        let name = |at: usize| format!("control-plane-{at}");
+        joining.init(&name(1), &self.spec.pod_subnet)?;
+        self.booted(&name(1), "initialized successfully").await?;
+        joining.token().await?;
+        for at in 2..=self.spec.control_planes {
+            joining.upload_certificates(&name(1)).await?;
+            joining.join(&name(at), MachineRole::ControlPlane).await?;
+            self.booted(&name(at), "has joined the cluster").await?;
+        }
+        let width = self.spec.workers.to_string().len();
+        for at in 1..=self.spec.workers {
+            joining.join(&format!("worker-{at:0width$}"), MachineRole::Worker).await?;
+        }
+        let expected = self.spec.control_planes + self.spec.workers;
+        let direct = self.server.direct("scenario");
+        let joined = || direct.list(&NODES, None).len() == expected;
+        until(&self.server, "every node to join", joined, || self.consoles()).await?;
+        joining.forget_token().await;
+        Ok(())
+    }
+
+    /// Waits until a machine's first boot printed something.
+    async fn booted(&self, machine: &str, sentence: &str) -> Result<(), ScenarioError> {
+        let console = || self.console(machine);
+        let what = format!("{machine} to boot");
+        until(&self.server, &what, || console().contains(sentence), || format!(":\n{}", console())).await
+    }
+
+    fn console(&self, machine: &str) -> String {
+        let found = self.datacenter.machines().into_iter().find(|m| m.name == machine);
+        found.and_then(|m| self.datacenter.console(&m.id).ok()).unwrap_or_default()
+    }
+
+    fn consoles(&self) -> String {
+        let registered: BTreeSet<String> =
+            self.server.direct("scenario").list(&NODES, None).iter().map(|n| name_of(n)).collect();
+        let missing = self.datacenter.machines().into_iter().find(|m| !registered.contains(&m.name));
+        missing.map(|m| format!("; {}:\n{}", m.name, self.console(&m.name))).unwrap_or_default()
+    }
+
+    async fn network(&self) -> Result<(), ScenarioError> {
+        match self.spec.manifests.is_empty() {
+            true => apply::objects_of(&self.server, "kubectl", builtin::objects()).await,
+            false => apply::manifests(&self.server, &self.spec.manifests).await,
+        }
+    }
+
+    async fn workloads(&self) -> Result<(), ScenarioError> {
+        let mut objects = workloads::objects(self.spec.pods, self.spec.seed);
+        objects.extend(bystanders::objects());
+        apply::objects_of(&self.server, "kubectl", objects).await?;
+        apply::objects_of(&self.server, "kubectl", self.policies()).await?;
+        self.all_ready("every workload").await
+    }
+
+    /// Calico's own policies, in the kinds that the cluster serves.
+    fn policies(&self) -> Vec<Value> {
+        let direct = self.server.direct("scenario");
+        ["crd.projectcalico.org/v1", "projectcalico.org/v3"]
+            .into_iter()
+            .find(|version| direct.resource(version, "GlobalNetworkPolicy").is_some())
+            .map(workloads::calico_policies)
+            .unwrap_or_default()
+    }
+
+    /// Waits until every node is ready and every pod runs, is ready or has ended.
+    ///
+    /// # Errors
+    /// When that does not come about in half an hour of the cluster's own time.
+    pub async fn all_ready(&self, what: &str) -> Result<(), ScenarioError> {
+        until(&self.server, what, || self.unready(1).is_empty(), || {
+            format!("; not ready: {}", self.unready(12).join(", "))
+        })
+        .await
+    }
+
+    /// Up to `limit` nodes, pods and workloads that are not as they should be.
+    fn unready(&self, limit: usize) -> Vec<String> {
+        let direct = self.server.direct("scenario");
+        let nodes = direct.list(&NODES, None);
+        let mut found: Vec<String> =
+            nodes.iter().filter(|n| !is_ready(n)).map(|n| format!("Node {}", name_of(n))).take(limit).collect();
+        for (resource, wanted, actual) in READY_COUNTS {
+            let behind = |o: &&Object| {
+                o["metadata"]["generation"] != o["status"]["observedGeneration"]
+                    || o.pointer(wanted).and_then(Value::as_i64).unwrap_or(1)
+                        > o.pointer(actual).and_then(Value::as_i64).unwrap_or(0)
+            };
+            let list = direct.list(resource, None);
+            found.extend(list.iter().filter(behind).map(|o| format!("{} {}", resource.kind, name_of(o))).take(limit));
+        }
+        let pods = direct.list(&PODS, None);
+        let waits = |p: &&Object| !is_ready(p) && p["status"]["phase"] != "Succeeded";
+        let describe = |p: &Object| {
+            format!("Pod {}/{} ({})", p["metadata"]["namespace"].as_str().unwrap_or_default(), name_of(p), p["status"]["phase"].as_str().unwrap_or_default())
+        };
+        found.extend(pods.iter().filter(waits).map(|p| describe(p)).take(limit));
+        found.truncate(limit);
+        found
+    }
+
+    /// Every object of every kind, each with its kind.
+    pub fn objects(&self) -> Vec<(Resource, Object)> {
+        self.server.direct("scenario").everything()
+    }
+}
+
+/// Workloads, with where they say how many pods they want and how many are ready.
+const READY_COUNTS: [(&Resource, &str, &str); 3] = [
+    (&DEPLOYMENTS, "/spec/replicas", "/status/readyReplicas"),
+    (&STATEFUL_SETS, "/spec/replicas", "/status/readyReplicas"),
+    (&DAEMON_SETS, "/status/desiredNumberScheduled", "/status/numberReady"),
+];
+
+fn name_of(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+}
+
+fn is_ready(object: &Value) -> bool {
+    let conditions = object["status"]["conditions"].as_array();
+    conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
