@@ -64,7 +64,9 @@ fn rank(object: &Value) -> u8 {
     match text(object, "/kind") {
         "Namespace" => 0,
         "CustomResourceDefinition" => 1,
-        _ if text(object, "/apiVersion").contains('.') && !text(object, "/apiVersion").contains("k8s.io") => 3,
+        _ if text(object, "/apiVersion").contains('.') && !text(object, "/apiVersion").contains("k8s.io") => {
+            3
+        }
         _ => 2,
     }
 }
@@ -90,7 +92,9 @@ async fn one(server: &Server, api: &Api, object: &Value) -> Result<(), Refusal> 
     let collection = path(&base, namespace, &resource.plural, "");
     match api.create_or_replace(&collection, object).await {
         Ok(()) => Ok(()),
-        Err(failure) if failure.is_not_found() || failure.code() == 503 => Err(Refusal::NotYet(describe(&failure))),
+        Err(failure) if failure.is_not_found() || failure.code() == 503 => {
+            Err(Refusal::NotYet(describe(&failure)))
+        }
         Err(failure) => Err(Refusal::Final(describe(&failure))),
     }
 }
@@ -102,7 +106,9 @@ fn describe(failure: &ApiFailure) -> String {
 /// Secrets that the manifests' workloads can't start without and that no manifest brings: what
 /// documentation asks its reader to make, such as Calico's API server's certificate.
 fn expected_secrets(objects: &[Value]) -> Vec<Value> {
-    let key = |object: &Value| (text(object, "/metadata/namespace").to_owned(), text(object, "/metadata/name").to_owned());
+    let key = |object: &Value| {
+        (text(object, "/metadata/namespace").to_owned(), text(object, "/metadata/name").to_owned())
+    };
     let given: BTreeSet<(String, String)> =
         objects.iter().filter(|o| text(o, "/kind") == "Secret").map(key).collect();
     let mut wanted = BTreeSet::new();

@@ -127,9 +127,12 @@ impl Cluster {
     /// # Errors
     /// When that does not come about in half an hour of the cluster's own time.
     pub async fn all_ready(&self, what: &str) -> Result<(), ScenarioError> {
-        until(&self.server, what, || self.unready(1).is_empty(), || {
-            format!("; not ready: {}", self.unready(12).join(", "))
-        })
+        until(
+            &self.server,
+            what,
+            || self.unready(1).is_empty(),
+            || format!("; not ready: {}", self.unready(12).join(", ")),
+        )
         .await
     }
 
@@ -137,8 +140,12 @@ impl Cluster {
     fn unready(&self, limit: usize) -> Vec<String> {
         let direct = self.server.direct("scenario");
         let nodes = direct.list(&NODES, None);
-        let mut found: Vec<String> =
-            nodes.iter().filter(|n| !is_ready(n)).map(|n| format!("Node {}", name_of(n))).take(limit).collect();
+        let mut found: Vec<String> = nodes
+            .iter()
+            .filter(|n| !is_ready(n))
+            .map(|n| format!("Node {}", name_of(n)))
+            .take(limit)
+            .collect();
         for (resource, wanted, actual) in READY_COUNTS {
             let behind = |o: &&Object| {
                 o["metadata"]["generation"] != o["status"]["observedGeneration"]
@@ -146,12 +153,19 @@ impl Cluster {
                         > o.pointer(actual).and_then(Value::as_i64).unwrap_or(0)
             };
             let list = direct.list(resource, None);
-            found.extend(list.iter().filter(behind).map(|o| format!("{} {}", resource.kind, name_of(o))).take(limit));
+            found.extend(
+                list.iter().filter(behind).map(|o| format!("{} {}", resource.kind, name_of(o))).take(limit),
+            );
         }
         let pods = direct.list(&PODS, None);
         let waits = |p: &&Object| !is_ready(p) && p["status"]["phase"] != "Succeeded";
         let describe = |p: &Object| {
-            format!("Pod {}/{} ({})", p["metadata"]["namespace"].as_str().unwrap_or_default(), name_of(p), p["status"]["phase"].as_str().unwrap_or_default())
+            format!(
+                "Pod {}/{} ({})",
+                p["metadata"]["namespace"].as_str().unwrap_or_default(),
+                name_of(p),
+                p["status"]["phase"].as_str().unwrap_or_default()
+            )
         };
         found.extend(pods.iter().filter(waits).map(|p| describe(p)).take(limit));
         found.truncate(limit);
@@ -178,4 +192,21 @@ fn name_of(object: &Value) -> String {
 fn is_ready(object: &Value) -> bool {
     let conditions = object["status"]["conditions"].as_array();
     conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_cluster_comes_up_with_calico_workloads_and_bystanders() {
+        let spec = ClusterSpec { control_planes: 3, workers: 3, pods: 40, ..ClusterSpec::default() };
+        let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
+        let direct = cluster.server.direct("test");
+        assert_eq!(direct.list(&NODES, None).len(), 6);
+        let web = direct.list(&PODS, Some("shop"));
+        assert!(
+            web.iter().all(|pod| pod["status"]["podIP"].as_str().unwrap_or_default().starts_with("192.168."))
+        );
+    }
 }

@@ -45,9 +45,8 @@ impl Joining<'_> {
             },
         });
         let api = Api::new(self.server.client("kubeadm"));
-        api.ensure(&core("kube-system", "secrets", ""), &secret).await.map_err(|failure| ScenarioError::Refused {
-            object: "the bootstrap token".to_owned(),
-            reason: failure.to_string(),
+        api.ensure(&core("kube-system", "secrets", ""), &secret).await.map_err(|failure| {
+            ScenarioError::Refused { object: "the bootstrap token".to_owned(), reason: failure.to_string() }
         })
     }
 
@@ -62,7 +61,8 @@ impl Joining<'_> {
 
     /// Lets the first control plane hand out its certificates.
     pub(super) async fn upload_certificates(&self, machine: &str) -> Result<(), ScenarioError> {
-        let line = format!("kubeadm init phase upload-certs --upload-certs --certificate-key {CERTIFICATE_KEY}");
+        let line =
+            format!("kubeadm init phase upload-certs --upload-certs --certificate-key {CERTIFICATE_KEY}");
         self.run(machine, &line).await.map(|_| ())
     }
 
@@ -84,7 +84,8 @@ impl Joining<'_> {
     }
 
     async fn pin(&self) -> Result<String, ScenarioError> {
-        let refused = |reason: String| ScenarioError::Refused { object: "ConfigMap cluster-info".to_owned(), reason };
+        let refused =
+            |reason: String| ScenarioError::Refused { object: "ConfigMap cluster-info".to_owned(), reason };
         let api = Api::new(self.server.client("kubeadm"));
         let map = api.get(&core("kube-public", "configmaps", "cluster-info")).await;
         let map = map.map_err(|failure| refused(failure.to_string()))?;

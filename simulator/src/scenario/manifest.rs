@@ -94,7 +94,8 @@ mod tests {
 
     #[test]
     fn scalars_are_read_as_kubectl_reads_them() {
-        let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nmode: 0400\nflag: yes\nquoted: \"0400\"\n";
+        let text =
+            "apiVersion: v1\nkind: Secret\nmetadata: {name: a}\nmode: 0400\nflag: yes\nquoted: \"0400\"\n";
         let manifest = Manifest::read("a.yaml", text).unwrap();
         assert_eq!(manifest.objects[0]["mode"], 0o400);
         assert_eq!(manifest.objects[0]["flag"], true);

@@ -26,7 +26,8 @@ pub fn objects(pods: usize, seed: u64) -> Vec<Value> {
     let mut number = 0;
     while left > 0 {
         // Sizes vary with the seed, so that no run depends on one shape.
-        let wanted = 3 + usize::try_from(seed.wrapping_mul(31).wrapping_add(number as u64 * 7) % 8).unwrap_or(0);
+        let wanted =
+            3 + usize::try_from(seed.wrapping_mul(31).wrapping_add(number as u64 * 7) % 8).unwrap_or(0);
         let replicas = left.min(wanted);
         objects.extend(deployment(number, replicas));
         left -= replicas;
@@ -198,7 +199,8 @@ fn policies() -> Vec<Value> {
 pub fn calico_policies(version: &str) -> Vec<Value> {
     let spec = json!({"order": 100, "selector": "all()", "types": ["Egress"], "egress": [{"action": "Deny", "destination": {"nets": ["169.254.169.254/32"]}}]});
     // In crd.projectcalico.org a policy's name carries its tier.
-    let name = |name: &str| if version.starts_with("crd.") { format!("default.{name}") } else { name.to_owned() };
+    let name =
+        |name: &str| if version.starts_with("crd.") { format!("default.{name}") } else { name.to_owned() };
     vec![
         json!({
             "apiVersion": version, "kind": "GlobalNetworkPolicy",

@@ -86,14 +86,6 @@ impl Direct {
         })
     }
 
-    /// Every object of every kind.
-    pub fn everything(&self) -> Vec<(Resource, Object)> {
-        self.read(|state| {
-            let found = state.store.everything();
-            found.iter().map(|(resource, entry)| ((**resource).clone(), entry.object.clone())).collect()
-        })
-    }
-
     /// The resource a kind is served under, such as `("crd.projectcalico.org/v1", "IPPool")`.
     pub fn resource(&self, api_version: &str, kind: &str) -> Option<Resource> {
         self.read(|state| state.kinds.by_kind(api_version, kind))

@@ -133,15 +133,6 @@ impl Store {
         found
     }
 
-    pub(crate) fn everything(&self) -> Vec<(Arc<Resource>, Entry)> {
-        let tables = self.tables.values().filter_map(|table| Some((table.resource.clone()?, table)));
-        let entries = |(resource, table): (Arc<Resource>, &Table)| {
-            let objects: Vec<_> = table.namespaces.values().flat_map(|o| o.values().cloned()).collect();
-            objects.into_iter().map(move |entry| (resource.clone(), entry))
-        };
-        tables.flat_map(entries).collect()
-    }
-
     pub(crate) fn subscribe(&mut self) -> Arc<Feed> {
         let feed = Arc::new(Feed::default());
         self.feeds.push(Arc::downgrade(&feed));

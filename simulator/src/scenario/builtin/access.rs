@@ -49,7 +49,19 @@ fn plugin() -> Value {
     json!([
         rule("", &["nodes", "namespaces", "pods"], &["get"]),
         rule("", &["pods/status"], &["patch"]),
-        rule(GROUP, &["blockaffinities", "ipamblocks", "ipamhandles", "clusterinformations", "ippools", "ipreservations", "ipamconfigs"], &ALL),
+        rule(
+            GROUP,
+            &[
+                "blockaffinities",
+                "ipamblocks",
+                "ipamhandles",
+                "clusterinformations",
+                "ippools",
+                "ipreservations",
+                "ipamconfigs"
+            ],
+            &ALL
+        ),
     ])
 }
 
