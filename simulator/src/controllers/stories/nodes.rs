@@ -16,6 +16,8 @@ async fn a_silent_node_becomes_unknown_and_loses_its_pods_after_their_tolerance(
     let world = World::new(&["n1", "n2"]);
     world.make(&DEPLOYMENTS, "web", workload("web", 2));
     world.until("both", |world| world.nodes_of("web") == ["n1", "n2"]).await;
+    // Their kubelets start them before one falls silent.
+    world.rest(1).await;
     world.silence("n2");
     world.rest(30).await;
     assert_eq!(condition_status(&world.get(&NODES, "n2").unwrap(), "Ready"), "True");

@@ -28,6 +28,13 @@ pub fn compile(json: &Value, reference: &dyn Fn(&str) -> Option<usize>) -> Schem
 }
 
 fn kind(json: &Value, reference: &dyn Fn(&str) -> Option<usize>) -> Kind {
+    // A reference with a description of its own is wrapped: `allOf: [{$ref: …}]`.
+    if let Some([only]) = json["allOf"].as_array().map(Vec::as_slice)
+        && json.get("type").is_none()
+        && only.get("$ref").is_some()
+    {
+        return kind(only, reference);
+    }
     if let Some(name) = json["$ref"].as_str() {
         let name = name.rsplit('/').next().unwrap_or(name);
         return reference(name).map_or(Kind::Any, Kind::Reference);
