@@ -29,9 +29,9 @@ async fn a_silent_node_becomes_unknown_and_loses_its_pods_after_their_tolerance(
     );
     let pods = world.direct.pods_on_node("n2");
     assert_eq!(condition_status(&pods[0], "Ready"), "False");
-    world.rest(290).await;
+    world.rest(275).await;
     assert_eq!(world.nodes_of("web"), ["n1", "n2"]);
-    world.rest(20).await;
+    world.rest(35).await;
     assert_eq!(world.nodes_of("web"), ["n1", "n1"]);
     // Its kubelet can't end the pod; once the Node is gone, the pod goes too.
     assert_eq!(world.direct.pods_on_node("n2").len(), 1);
