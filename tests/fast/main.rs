@@ -1,1 +1,4 @@
 //! Suites that need no other process: the embedded cluster in this one.
+
+mod cluster;
+mod installs;
