@@ -6,12 +6,14 @@
 //! - [`observe`]: the cluster as it is now.
 //! - [`lock`]: one actor per cluster.
 //! - [`engine`]: the graph of steps, forward and back; [`steps`]: what each action does.
+//! - [`finalize`]: giving up the way back.
 //! - [`clock`]: wall time from one source.
 //! - [`guards`]: what keeps a run's promises, each with a switch.
 
 pub mod api;
 pub mod clock;
 pub mod engine;
+pub mod finalize;
 pub mod guards;
 pub mod journal;
 pub mod lock;

@@ -100,16 +100,20 @@ impl Engine {
         Ok(outcome)
     }
 
+    /// Where the journal says the run is; none if it has not begun.
+    pub(crate) fn phase(&self) -> Result<Option<RunPhase>, RunError> {
+        Ok(self.run_dir.read_journal()?.map(|read| read.state.phase))
+    }
+
     fn over(&self) -> Result<Option<Outcome>, RunError> {
-        let read = self.run_dir.read_journal()?;
-        Ok(read.and_then(|read| match read.state.phase {
+        Ok(self.phase()?.and_then(|phase| match phase {
             RunPhase::Finished | RunPhase::Finalized => Some(Outcome::Finished),
             _ => None,
         }))
     }
 
     /// Opens the journal and takes the lock.
-    async fn begin(self) -> Result<Running, RunError> {
+    pub(crate) async fn begin(self) -> Result<Running, RunError> {
         let plan_error = |e: replank_planning::canonical::NotCanonical| RunError::Plan(e.to_string());
         self.run_dir.keep_plan(&self.plan)?;
         let run = self.plan.run_id().map_err(plan_error)?;
@@ -298,7 +302,7 @@ fn note(
     }
 }
 
-fn done(running: &Running) -> bool {
+pub(crate) fn done(running: &Running) -> bool {
     running.ledger.state(|s| {
         running.plan.steps.iter().all(|p| s.steps.get(&p.id).is_some_and(|r| r.phase == StepPhase::Succeeded))
     })

@@ -26,6 +26,12 @@ pub trait Journal: Send {
     fn append(&mut self, line: &[u8]) -> Result<(), JournalError>;
 }
 
+impl Journal for Box<dyn Journal> {
+    fn append(&mut self, line: &[u8]) -> Result<(), JournalError> {
+        (**self).append(line)
+    }
+}
+
 /// Why the journal can't be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum JournalError {

@@ -1,0 +1,196 @@
+//! Giving up the way back, and finding what nobody remembers.
+
+use crate::api::ApiError;
+use crate::engine::context::Running;
+use crate::engine::outcome::RunError;
+use crate::engine::{Engine, run};
+use crate::world::World;
+use replank_planning::ids::{ClusterUid, MachineId, SlotId, SnapshotId};
+use replank_planning::journal::{Record, RunPhase, RunState, StepPhase};
+use replank_planning::plan::{Action, Plan};
+use replank_planning::waiting::Waiting;
+use replank_provider_protocol::verbs::{Deletable, DeleteParams, ListParams, Listing, Mutation, Progress};
+use replank_provider_protocol::{Keeping, OperationId, ProviderError, Retry};
+use serde::Serialize;
+use std::collections::BTreeSet;
+use std::time::Duration;
+use tokio::time::Instant;
+
+/// How often a provider that is not done is asked again, and for how long.
+const ASK_AGAIN: Duration = Duration::from_secs(2);
+const PATIENCE: Duration = Duration::from_mins(15);
+
+/// Something that only a rollback would need.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(tag = "kind", rename_all = "camelCase")]
+pub enum Retained {
+    /// A stopped machine.
+    Machine {
+        /// Whose place was taken.
+        slot: SlotId,
+        /// Its id.
+        machine: MachineId,
+    },
+    /// A snapshot of a machine.
+    Snapshot {
+        /// Of whose machine.
+        slot: SlotId,
+        /// Its id.
+        snapshot: SnapshotId,
+    },
+}
+
+/// Everything that a run keeps for its way back: what `finalize` destroys, besides the run's backup.
+pub fn retained(plan: &Plan, state: &RunState) -> Vec<Retained> {
+    let stopped = |slot: &SlotId| {
+        plan.steps.iter().any(|step| match &step.action {
+            Action::StopMachine(act) => {
+                act.slot == *slot
+                    && state.steps.get(&step.id).is_some_and(|r| r.phase == StepPhase::Succeeded)
+            }
+            _ => false,
+        })
+    };
+    let machines = plan
+        .slots
+        .iter()
+        .filter(|s| s.old.keeping == Keeping::Stopped && stopped(&s.id))
+        .map(|s| Retained::Machine { slot: s.id.clone(), machine: s.old.machine.clone() });
+    let snapshots = state.slots.iter().filter_map(|(slot, facts)| {
+        Some(Retained::Snapshot { slot: slot.clone(), snapshot: facts.snapshot.clone()? })
+    });
+    machines.chain(snapshots).collect()
+}
+
+/// Why a run can't be finalized.
+#[derive(Debug, thiserror::Error)]
+pub enum FinalizeError {
+    /// It is not over.
+    #[error(
+        "the run is not over: finish it with `replank apply`, or take it back with `replank rollback`, then finalize"
+    )]
+    NotOver,
+    /// The run's directory, journal, lock or cluster.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// The provider refuses.
+    #[error("the provider could not delete {what}: {source}")]
+    Provider {
+        /// What was to be deleted.
+        what: String,
+        /// Its word.
+        source: ProviderError,
+    },
+}
+
+impl Engine {
+    /// Deletes everything that is kept for the way back, the run's backup at last; answers what it was. On a
+    /// finalized run it does nothing.
+    ///
+    /// # Errors
+    /// When the run is not over, or something can't be deleted: asking again goes on.
+    pub async fn finalize(self) -> Result<Vec<Retained>, FinalizeError> {
+        if self.phase()? == Some(RunPhase::Finalized) {
+            return Ok(Vec::new());
+        }
+        let running = self.begin().await?;
+        let doomed = async {
+            let state = running.ledger.state(Clone::clone);
+            let untouched = running.ledger.order().is_empty();
+            if !run::done(&running) && !untouched {
+                return Err(FinalizeError::NotOver);
+            }
+            let retained = retained(&running.plan, &state);
+            for what in &retained {
+                delete(&running, what).await?;
+            }
+            running.run_dir.drop_backups().map_err(RunError::from)?;
+            running.ledger.record(Record::Finalized).map_err(RunError::from)?;
+            Ok(retained)
+        };
+        let outcome = tokio::select! {
+            biased;
+            lost = running.lock.keep() => Err(RunError::from(lost).into()),
+            outcome = doomed => outcome,
+        };
+        running.lock.release().await;
+        outcome
+    }
+}
+
+async fn delete(running: &Running, what: &Retained) -> Result<(), FinalizeError> {
+    let (name, target) = match what {
+        Retained::Machine { machine, .. } => {
+            (format!("machine {machine}"), Deletable::Machine(machine.clone()))
+        }
+        Retained::Snapshot { snapshot, .. } => {
+            (format!("snapshot {snapshot}"), Deletable::Snapshot(snapshot.clone()))
+        }
+    };
+    let params = DeleteParams {
+        mutation: Mutation {
+            operation: OperationId::new(format!("{}/finalize/{name}", running.run)),
+            run: running.run.clone(),
+            cluster: running.cluster.to_string(),
+            epoch: running.lock.epoch(),
+        },
+        target,
+    };
+    let since = Instant::now();
+    loop {
+        running.lock.permit(|| ()).await.map_err(RunError::from)?;
+        let message = match running.world.provider.delete(params.clone()).await {
+            Ok(Progress::Done { .. }) => return Ok(()),
+            Ok(Progress::Pending { message }) => message,
+            Err(error) if error.retry == Retry::MayHelp && since.elapsed() < PATIENCE => error.message,
+            Err(source) => return Err(FinalizeError::Provider { what: name, source }),
+        };
+        let waiting = Waiting::Provider { verb: format!("delete {name}"), message };
+        // Nobody may be watching.
+        let _ = running.events.send(crate::engine::RunEvent::Waiting { step: None, waiting });
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+/// Why orphans could not be looked for.
+#[derive(Debug, thiserror::Error)]
+pub enum OrphansError {
+    /// The provider.
+    #[error("the provider could not list what it made: {0}")]
+    Provider(#[from] ProviderError),
+    /// The API server.
+    #[error("the API server could not list the Nodes: {0}")]
+    Api(#[from] ApiError),
+}
+
+/// What runs on this cluster made, that no Node is and that none of these runs remembers.
+///
+/// # Errors
+/// When the provider or the API server can't be asked.
+pub async fn orphans(
+    world: &World,
+    cluster: &ClusterUid,
+    remembered: &[&RunState],
+) -> Result<Listing, OrphansError> {
+    let params = ListParams { run: None, cluster: cluster.to_string() };
+    let mut listing = world.provider.list(params).await?;
+    let (nodes, _) = world.api().list("/api/v1/nodes", "").await?;
+    let text = |node: &serde_json::Value, pointer: &str| {
+        node.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
+    };
+    let ids: BTreeSet<String> = nodes
+        .iter()
+        .flat_map(|n| [text(n, "/spec/providerID"), text(n, "/status/nodeInfo/systemUUID").to_lowercase()])
+        .filter(|id| !id.is_empty())
+        .collect();
+    let facts = || remembered.iter().flat_map(|s| s.slots.values());
+    let machines: BTreeSet<&MachineId> = facts().filter_map(|f| f.machine.as_ref()).collect();
+    let snapshots: BTreeSet<&SnapshotId> = facts().filter_map(|f| f.snapshot.as_ref()).collect();
+    listing.machines.retain(|m| {
+        let is_node = m.provider_id.as_ref().is_some_and(|id| ids.contains(id))
+            || m.system_uuid.as_ref().is_some_and(|id| ids.contains(&id.to_lowercase()));
+        !is_node && !machines.contains(&m.id)
+    });
+    listing.snapshots.retain(|s| !snapshots.contains(&s.id));
+    Ok(listing)
+}
