@@ -1,14 +1,22 @@
 //! Which controllers a kube-controller-manager runs, by its flags.
 
+use super::cluster::accounts::Accounts;
+use super::cluster::garbage::Garbage;
+use super::cluster::namespaces::Namespaces;
+use super::cluster::tokens::Tokens;
 use super::context::Cx;
 use super::nodes::ipam::{self, NodeIpam};
 use super::nodes::lifecycle::{self, NodeLifecycle};
 use super::nodes::pod_gc::PodGc;
 use super::nodes::taint_eviction::TaintEviction;
+use super::policy::disruption::Disruption;
+use super::policy::endpoints::Endpoints;
 use super::runtime::{Task, task};
 use super::workloads::daemon_sets::DaemonSets;
 use super::workloads::deployments::Deployments;
+use super::workloads::jobs::Jobs;
 use super::workloads::replica_sets::ReplicaSets;
+use super::workloads::stateful_sets::StatefulSets;
 use std::time::Duration;
 
 /// Controllers that run only when they are named.
@@ -67,6 +75,14 @@ pub(super) fn tasks(cx: &Cx, flag: &dyn Fn(&str) -> Option<String>) -> Result<Ve
         task(Deployments::new()),
         task(ReplicaSets::new()),
         task(DaemonSets::new()),
+        task(StatefulSets),
+        task(Jobs),
+        task(Endpoints::default()),
+        task(Disruption::default()),
+        task(Garbage::default()),
+        task(Namespaces),
+        task(Accounts),
+        task(Tokens),
         task(NodeLifecycle::new(grace.unwrap_or(lifecycle::GRACE))),
         task(TaintEviction::default()),
         task(PodGc::default()),

@@ -4,12 +4,14 @@
 //! each leads, by Lease, the others wait. A [`runtime::Controller`] notes what an event concerns
 //! and brings one noted key in order at a time; nothing lists everything per event.
 
+mod cluster;
 mod context;
 mod election;
 mod manager;
 mod nodes;
 mod objects;
 mod placement;
+mod policy;
 mod program;
 mod queue;
 mod runtime;

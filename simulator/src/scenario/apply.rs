@@ -92,7 +92,7 @@ async fn one(server: &Server, api: &Api, object: &Value) -> Result<(), Refusal> 
     let collection = path(&base, namespace, &resource.plural, "");
     match api.create_or_replace(&collection, object).await {
         Ok(()) => Ok(()),
-        Err(failure) if failure.is_not_found() || failure.code() == 503 => {
+        Err(failure) if failure.is_not_found() || matches!(failure.code(), 403 | 503) => {
             Err(Refusal::NotYet(describe(&failure)))
         }
         Err(failure) => Err(Refusal::Final(describe(&failure))),

@@ -1,0 +1,185 @@
+//! Owner references: dependents go when the last of their owners is gone; with foreground
+//! deletion an owner waits for them.
+
+use crate::controllers::context::{Cx, gone_is_fine};
+use crate::controllers::objects::{finalizers, is_terminating, items, name_of, namespace_of, text, uid_of};
+use crate::controllers::queue::Queue;
+use crate::controllers::runtime::Controller;
+use crate::schema::Resource;
+use crate::server::{DeleteOptions, Event, EventKind, Object, Propagation, Status, Subresource};
+use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
+
+const FOREGROUND: &str = "foregroundDeletion";
+const ORPHAN: &str = "orphan";
+
+/// An object by uid; where it was is remembered beside it.
+type Uid = String;
+
+/// The garbage collector, with the place of every object that owns or is owned.
+#[derive(Default)]
+pub(crate) struct Garbage {
+    places: BTreeMap<Uid, (Resource, String, String)>,
+    dependents: BTreeMap<Uid, BTreeSet<Uid>>,
+    gone: BTreeSet<Uid>,
+}
+
+impl Controller for Garbage {
+    type Key = Uid;
+
+    fn name(&self) -> &'static str {
+        "garbage-collector-controller"
+    }
+
+    fn notice(&mut self, _: &Cx, event: &Event, queue: &mut Queue<Uid>) {
+        let object = event.object();
+        let uid = uid_of(object).to_owned();
+        if event.kind == EventKind::Deleted {
+            self.places.remove(&uid);
+            for owner in owners(object) {
+                let dependents = self.dependents.entry(owner.clone()).or_default();
+                dependents.remove(&uid);
+                // An owner that waits in the foreground may be done now.
+                queue.add(owner);
+            }
+            if let Some(dependents) = self.dependents.remove(&uid) {
+                self.gone.insert(uid);
+                dependents.into_iter().for_each(|dependent| queue.add(dependent));
+            }
+            return;
+        }
+        let place = (event.resource.clone(), namespace_of(object).to_owned(), name_of(object).to_owned());
+        self.places.insert(uid.clone(), place);
+        let owned = owners(object);
+        let is_owned = !owned.is_empty();
+        for owner in owned {
+            self.dependents.entry(owner).or_default().insert(uid.clone());
+        }
+        let waits =
+            is_terminating(object) && finalizers(object).iter().any(|f| f == FOREGROUND || f == ORPHAN);
+        if waits
+            || is_owned
+                && (event.old.is_none()
+                    || event.old.as_ref().is_some_and(|old| owners(old) != owners(object)))
+        {
+            queue.add(uid);
+        }
+    }
+
+    fn sync(&mut self, cx: &Cx, uid: &Uid, _: &mut Queue<Uid>) -> Result<(), Status> {
+        let Some((resource, namespace, name)) = self.places.get(uid) else { return Ok(()) };
+        let Some(object) = cx.get(resource, namespace, name).filter(|o| uid_of(o) == uid) else {
+            return Ok(());
+        };
+        let resource = resource.clone();
+        if is_terminating(&object) {
+            return self.release(cx, &resource, &object);
+        }
+        self.collect(cx, &resource, &object)
+    }
+}
+
+fn owners(object: &Value) -> Vec<Uid> {
+    items(object, "/metadata/ownerReferences").iter().map(|owner| text(owner, "/uid").to_owned()).collect()
+}
+
+impl Garbage {
+    /// Deletes an object none of whose owners exists any more.
+    fn collect(&self, cx: &Cx, resource: &Resource, object: &Value) -> Result<(), Status> {
+        let references = items(object, "/metadata/ownerReferences");
+        if references.is_empty() {
+            return Ok(());
+        }
+        let exists = |reference: &Value| self.exists(cx, object, reference);
+        if references.iter().any(exists) {
+            return Ok(());
+        }
+        let options = DeleteOptions {
+            propagation: Some(Propagation::Background),
+            ..DeleteOptions::of_uid(uid_of(object))
+        };
+        gone_is_fine(cx.direct.delete(resource, namespace_of(object), name_of(object), options).map(|_| ()))
+    }
+
+    fn exists(&self, cx: &Cx, object: &Value, reference: &Value) -> bool {
+        let uid = text(reference, "/uid");
+        if self.gone.contains(uid) {
+            return false;
+        }
+        if self.places.contains_key(uid) {
+            return true;
+        }
+        let Some(resource) = cx.direct.resource(text(reference, "/apiVersion"), text(reference, "/kind"))
+        else {
+            // The kind itself is gone, and its objects with it.
+            return false;
+        };
+        let namespace = if resource.namespaced { namespace_of(object) } else { "" };
+        cx.get(&resource, namespace, text(reference, "/name")).is_some_and(|owner| uid_of(&owner) == uid)
+    }
+
+    /// Takes the collector's own finalizers off an object that is being deleted, when it may go.
+    fn release(&self, cx: &Cx, resource: &Resource, object: &Value) -> Result<(), Status> {
+        let names = finalizers(object);
+        let has = |name: &str| names.iter().any(|f| f == name);
+        let dependents = self.dependents_of(cx, object);
+        if has(FOREGROUND) {
+            let uid = uid_of(object);
+            let blocks = |dependent: &Value| {
+                items(dependent, "/metadata/ownerReferences")
+                    .iter()
+                    .any(|r| r["uid"] == uid && r["blockOwnerDeletion"] == true)
+            };
+            let mut blocked = false;
+            for (kind, dependent) in &dependents {
+                blocked |= blocks(dependent);
+                if !is_terminating(dependent) {
+                    let options = DeleteOptions {
+                        propagation: Some(Propagation::Foreground),
+                        ..DeleteOptions::of_uid(uid_of(dependent))
+                    };
+                    let deleted =
+                        cx.direct.delete(kind, namespace_of(dependent), name_of(dependent), options);
+                    gone_is_fine(deleted.map(|_| ()))?;
+                }
+            }
+            let still = self.dependents_of(cx, object).iter().any(|(_, dependent)| blocks(dependent));
+            return if blocked && still { Ok(()) } else { without(cx, resource, object, FOREGROUND) };
+        }
+        if has(ORPHAN) {
+            for (kind, dependent) in &dependents {
+                disown(cx, kind, dependent, uid_of(object))?;
+            }
+            return without(cx, resource, object, ORPHAN);
+        }
+        Ok(())
+    }
+
+    fn dependents_of(&self, cx: &Cx, object: &Value) -> Vec<(Resource, Object)> {
+        let uids = self.dependents.get(uid_of(object)).into_iter().flatten();
+        uids.filter_map(|uid| {
+            let (resource, namespace, name) = self.places.get(uid)?;
+            let found = cx.get(resource, namespace, name).filter(|o| uid_of(o) == uid)?;
+            Some((resource.clone(), found))
+        })
+        .collect()
+    }
+}
+
+fn disown(cx: &Cx, resource: &Resource, dependent: &Value, owner: &str) -> Result<(), Status> {
+    let edited =
+        cx.edit(resource, namespace_of(dependent), name_of(dependent), Subresource::None, |object| {
+            if let Some(list) = object["metadata"]["ownerReferences"].as_array_mut() {
+                list.retain(|reference| reference["uid"] != owner);
+            }
+        });
+    edited.map(|_| ())
+}
+
+fn without(cx: &Cx, resource: &Resource, object: &Value, finalizer: &str) -> Result<(), Status> {
+    let edited = cx.edit(resource, namespace_of(object), name_of(object), Subresource::None, |object| {
+        let left: Vec<String> = finalizers(object).into_iter().filter(|f| f != finalizer).collect();
+        object["metadata"]["finalizers"] = json!(left);
+    });
+    edited.map(|_| ())
+}

@@ -1,0 +1,126 @@
+//! Namespaces that end: their content goes first, and they wait for APIs that don't answer.
+
+use crate::controllers::context::{Cx, gone_is_fine};
+use crate::controllers::objects::{
+    about, conditions_of, is_terminating, name_of, namespace_of, set_condition,
+};
+use crate::controllers::queue::Queue;
+use crate::controllers::runtime::Controller;
+use crate::schema::builtin::{API_SERVICES, NAMESPACES};
+use crate::server::{DeleteOptions, Event, EventKind, Status, Subresource};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// How soon a namespace that waits for an API is looked at again; the real one backs off to more.
+const AGAIN: Duration = Duration::from_secs(5);
+
+/// The namespace controller.
+#[derive(Default)]
+pub(crate) struct Namespaces;
+
+impl Controller for Namespaces {
+    type Key = String;
+
+    fn name(&self) -> &'static str {
+        "namespace-controller"
+    }
+
+    fn notice(&mut self, _: &Cx, event: &Event, queue: &mut Queue<String>) {
+        let object = event.object();
+        if about(event, &NAMESPACES) {
+            queue.add(name_of(object).to_owned());
+        } else if event.kind == EventKind::Deleted && !namespace_of(object).is_empty() {
+            queue.add(namespace_of(object).to_owned());
+        }
+    }
+
+    fn sync(&mut self, cx: &Cx, name: &String, queue: &mut Queue<String>) -> Result<(), Status> {
+        let Some(namespace) = cx.get(&NAMESPACES, "", name).filter(|n| is_terminating(n)) else {
+            return Ok(());
+        };
+        let dead = dead_api(cx);
+        let mut left = 0;
+        for (resource, object) in cx.direct.in_namespace(name) {
+            left += 1;
+            if !is_terminating(&object) {
+                gone_is_fine(
+                    cx.direct.delete(&resource, name, name_of(&object), DeleteOptions::default()).map(|_| ()),
+                )?;
+            }
+        }
+        if left > 0 {
+            left = cx.direct.in_namespace(name).len();
+        }
+        tell(cx, &namespace, dead.as_deref(), left)?;
+        if dead.is_some() {
+            queue.add_after(name.clone(), AGAIN);
+            return Ok(());
+        }
+        if left == 0 { finalize(cx, &namespace) } else { Ok(()) }
+    }
+}
+
+/// An aggregated API that does not answer: without it nobody knows what a namespace holds.
+fn dead_api(cx: &Cx) -> Option<String> {
+    let available = |service: &Value| {
+        let conditions = service["status"]["conditions"].as_array();
+        conditions.into_iter().flatten().any(|c| c["type"] == "Available" && c["status"] == "True")
+    };
+    cx.direct
+        .list(&API_SERVICES, None)
+        .iter()
+        .find(|service| service["spec"]["service"].is_object() && !available(service))
+        .map(|service| name_of(service).to_owned())
+}
+
+fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: usize) -> Result<(), Status> {
+    let condition = |kind: &str, bad: bool, reason: &str, message: String| json!({"type": kind, "status": if bad { "True" } else { "False" }, "reason": reason, "message": message});
+    let discovery = match dead {
+        Some(api) => condition(
+            "NamespaceDeletionDiscoveryFailure",
+            true,
+            "DiscoveryFailed",
+            format!(
+                "Discovery failed for some groups, 1 failing: unable to retrieve the complete list of server APIs: {api}: stale GroupVersion discovery"
+            ),
+        ),
+        None => condition(
+            "NamespaceDeletionDiscoveryFailure",
+            false,
+            "ResourcesDiscovered",
+            "All resources successfully discovered".into(),
+        ),
+    };
+    let content = match left {
+        0 => condition(
+            "NamespaceContentRemaining",
+            false,
+            "ContentRemoved",
+            "All content successfully removed".into(),
+        ),
+        left => condition(
+            "NamespaceContentRemaining",
+            true,
+            "SomeResourcesRemain",
+            format!("{left} objects remain"),
+        ),
+    };
+    let mut conditions = conditions_of(namespace);
+    let now = cx.stamp();
+    let mut changed = set_condition(&mut conditions, discovery, &now);
+    changed |= set_condition(&mut conditions, content, &now);
+    if !changed {
+        return Ok(());
+    }
+    let mut status = namespace["status"].clone();
+    status["conditions"] = Value::Array(conditions);
+    status["phase"] = json!("Terminating");
+    cx.set_status(&NAMESPACES, namespace, status)
+}
+
+fn finalize(cx: &Cx, namespace: &Value) -> Result<(), Status> {
+    cx.edit(&NAMESPACES, "", name_of(namespace), Subresource::Finalize, |object| {
+        object["spec"]["finalizers"] = json!([]);
+    })
+    .map(|_| ())
+}
