@@ -22,6 +22,7 @@ use std::time::Duration;
 const TOKEN: &str = "abcdef.0123456789abcdef";
 
 /// Secrets that are the same in every test.
+#[derive(Default)]
 pub struct Counting(AtomicU64);
 
 impl Entropy for Counting {
@@ -202,7 +203,7 @@ impl Cluster {
         let provider = Arc::new(SimulatorProvider::new(self.client.clone()));
         World::new(self.client.clone(), provider)
             .with_clock(Arc::new(VirtualClock::starting_at(self.server.clock().now())))
-            .with_entropy(Arc::new(Counting(AtomicU64::new(1))))
+            .with_entropy(Arc::new(Counting::default()))
     }
 
     /// The cluster as it is now.

@@ -3,5 +3,6 @@
 
 mod cluster;
 mod crashes;
+mod migration;
 mod plans;
 mod runs;
