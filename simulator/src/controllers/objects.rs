@@ -1,7 +1,7 @@
 //! Short ways to read and make objects.
 
 pub(crate) use crate::server::object::{
-    child, finalizers, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
+    child, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
 };
 
 use crate::schema::Resource;
@@ -74,7 +74,7 @@ pub(crate) fn condition_status<'a>(object: &'a Value, kind: &str) -> &'a str {
 /// anything but times changed.
 pub(crate) fn set_condition(conditions: &mut Vec<Value>, mut condition: Value, now: &str) -> bool {
     let at = conditions.iter().position(|one| one["type"] == condition["type"]);
-    let old = at.map(|at| conditions[at].clone()).unwrap_or(Value::Null);
+    let old = at.map_or(Value::Null, |at| conditions[at].clone());
     if ["status", "reason", "message"].iter().all(|field| old.get(field) == condition.get(field)) {
         return false;
     }

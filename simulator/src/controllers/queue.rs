@@ -39,6 +39,13 @@ impl<K: Ord + Clone> Queue<K> {
         }
     }
 
+    /// Notes several keys.
+    pub(crate) fn add_all(&mut self, keys: impl IntoIterator<Item = K>) {
+        for key in keys {
+            self.add(key);
+        }
+    }
+
     /// Notes a key for a time; an earlier time that was noted before stands.
     pub(crate) fn add_after(&mut self, key: K, wait: Duration) {
         let at = Instant::now() + wait;

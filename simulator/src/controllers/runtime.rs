@@ -86,7 +86,9 @@ pub(crate) async fn run(cx: &Cx, mut tasks: Vec<Box<dyn Task>>) {
             revision: 0,
             client: "".into(),
         };
-        tasks.iter_mut().for_each(|task| task.notice(cx, &event));
+        for task in &mut tasks {
+            task.notice(cx, &event);
+        }
     }
     loop {
         offer(cx, &mut tasks, changes.ready());

@@ -100,10 +100,9 @@ impl Controller for NodeLifecycle {
     fn sync(&mut self, cx: &Cx, name: &String, queue: &mut Queue<String>) -> Result<(), Status> {
         let Some(seen) = self.nodes.get(name) else { return Ok(()) };
         let silent = seen.heard.elapsed();
-        if silent < self.grace {
-            queue.add_after(name.clone(), self.grace - silent);
-        } else {
-            mark_unknown(cx, name)?;
+        match self.grace.checked_sub(silent).filter(|left| !left.is_zero()) {
+            Some(left) => queue.add_after(name.clone(), left),
+            None => mark_unknown(cx, name)?,
         }
         let evict = !self.all_down;
         let now = cx.stamp();
@@ -116,7 +115,7 @@ impl Controller for NodeLifecycle {
         else {
             return Ok(());
         };
-        if condition_status(&node, "Ready") != "True" { pods_not_ready(cx, &node) } else { Ok(()) }
+        if condition_status(&node, "Ready") == "True" { Ok(()) } else { pods_not_ready(cx, &node) }
     }
 }
 

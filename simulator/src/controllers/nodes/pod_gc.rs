@@ -43,7 +43,9 @@ impl Controller for PodGc {
                 None => {
                     self.nodes.remove(name);
                     let pods = cx.direct.pods_on_node(name);
-                    pods.iter().for_each(|pod| queue.add_after(key_of(pod), QUARANTINE));
+                    for pod in &pods {
+                        queue.add_after(key_of(pod), QUARANTINE);
+                    }
                 }
             }
         } else if about(event, &PODS)

@@ -9,7 +9,7 @@ use crate::controllers::workloads::pods::{is_finished, node_of};
 use crate::schema::builtin::{NODES, PODS};
 use crate::server::{Event, Status, Subresource};
 use serde_json::{Value, json};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// The taint eviction controller.
@@ -17,7 +17,6 @@ use std::time::Duration;
 pub(crate) struct TaintEviction {
     /// Nodes with NoExecute taints, and since when: some taints don't say it themselves.
     tainted: BTreeMap<String, String>,
-    seen: BTreeSet<Key>,
 }
 
 fn deadly(node: &Value) -> Vec<&Value> {
@@ -54,7 +53,6 @@ impl Controller for TaintEviction {
     }
 
     fn sync(&mut self, cx: &Cx, key: &Key, queue: &mut Queue<Key>) -> Result<(), Status> {
-        self.seen.remove(key);
         let Some(pod) = cx.get(&PODS, &key.0, &key.1) else { return Ok(()) };
         let Some(noticed) = self.tainted.get(node_of(&pod)) else { return Ok(()) };
         let Some(node) = cx.get(&NODES, "", node_of(&pod)) else { return Ok(()) };
@@ -64,8 +62,11 @@ impl Controller for TaintEviction {
         let tolerations = items(&pod, "/spec/tolerations");
         let mut left: Option<Duration> = None;
         for taint in deadly(&node) {
-            let Some(seconds) = tolerated_for(taint, tolerations) else { return evict(cx, &pod) };
-            let Some(seconds) = seconds else { continue };
+            let seconds = match tolerated_for(taint, tolerations) {
+                Tolerated::Not => return evict(cx, &pod),
+                Tolerated::Always => continue,
+                Tolerated::For(seconds) => seconds,
+            };
             let since = taint["timeAdded"].as_str().unwrap_or(noticed);
             let Some(more) = cx.until(since, seconds) else { return evict(cx, &pod) };
             left = Some(left.map_or(more, |left| left.min(more)));
@@ -77,12 +78,22 @@ impl Controller for TaintEviction {
     }
 }
 
-/// How long a taint is tolerated: not at all, for a time, or (inner `None`) for ever.
-fn tolerated_for(taint: &Value, tolerations: &[Value]) -> Option<Option<Duration>> {
-    let mut times = tolerations.iter().filter(|one| tolerates(one, taint)).peekable();
-    times.peek()?;
-    let seconds = times.filter_map(|one| one["tolerationSeconds"].as_i64()).min();
-    Some(seconds.map(|seconds| Duration::from_secs(u64::try_from(seconds).unwrap_or(0))))
+/// How long a taint is tolerated.
+enum Tolerated {
+    Not,
+    For(Duration),
+    Always,
+}
+
+fn tolerated_for(taint: &Value, tolerations: &[Value]) -> Tolerated {
+    let matching: Vec<&Value> = tolerations.iter().filter(|one| tolerates(one, taint)).collect();
+    if matching.is_empty() {
+        return Tolerated::Not;
+    }
+    let seconds = matching.iter().filter_map(|one| one["tolerationSeconds"].as_i64()).min();
+    seconds.map_or(Tolerated::Always, |seconds| {
+        Tolerated::For(Duration::from_secs(u64::try_from(seconds).unwrap_or(0)))
+    })
 }
 
 fn evict(cx: &Cx, pod: &Value) -> Result<(), Status> {

@@ -21,6 +21,8 @@ struct Points {
     pods: i64,
 }
 
+type Question = fn(&Points) -> i64;
+
 fn points(pod: &PodInfo, info: &NodeInfo, relations: &Relations) -> Points {
     let tolerations = items(&pod.pod, "/spec/tolerations");
     let bad = items(&info.node, "/spec/taints").iter().filter(|taint| {
@@ -51,7 +53,7 @@ fn room(pod: &PodInfo, info: &NodeInfo) -> i64 {
         let wanted = info.used.get(name) + pod.requests.get(name).max(small);
         if total <= 0 || wanted > total { 0 } else { i128::from(total - wanted) * 100 / i128::from(total) }
     };
-    let percent = (share("cpu", SMALL_CPU) + share("memory", SMALL_MEMORY)) / 2;
+    let percent = i128::midpoint(share("cpu", SMALL_CPU), share("memory", SMALL_MEMORY));
     i64::try_from(percent).unwrap_or(0)
 }
 
@@ -70,7 +72,7 @@ pub(super) fn best<'a>(
 ) -> Option<&'a NodeInfo> {
     let raw: Vec<Points> = nodes.iter().map(|info| points(pod, info, relations)).collect();
     let mut total: Vec<i64> = raw.iter().map(|points| points.room).collect();
-    let questions: [(i64, fn(&Points) -> i64); 5] = [
+    let questions: [(i64, Question); 5] = [
         (3, |points| points.taints),
         (2, |points| points.affinity),
         (2, |points| points.neighbours),

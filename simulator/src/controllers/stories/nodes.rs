@@ -15,9 +15,8 @@ fn taints(world: &World, node: &str) -> Vec<String> {
 async fn a_silent_node_becomes_unknown_and_loses_its_pods_after_their_tolerance() {
     let world = World::new(&["n1", "n2"]);
     world.make(&DEPLOYMENTS, "web", workload("web", 2));
-    world.until("both", |world| world.nodes_of("web") == ["n1", "n2"]).await;
-    // Their kubelets start them before one falls silent.
-    world.rest(1).await;
+    world.until("both", |world| world.status(&DEPLOYMENTS, "web")["availableReplicas"] == 2).await;
+    assert_eq!(world.nodes_of("web"), ["n1", "n2"]);
     world.silence("n2");
     world.rest(30).await;
     assert_eq!(condition_status(&world.get(&NODES, "n2").unwrap(), "Ready"), "True");
@@ -29,9 +28,9 @@ async fn a_silent_node_becomes_unknown_and_loses_its_pods_after_their_tolerance(
     );
     let pods = world.direct.pods_on_node("n2");
     assert_eq!(condition_status(&pods[0], "Ready"), "False");
-    world.rest(275).await;
+    world.rest(280).await;
     assert_eq!(world.nodes_of("web"), ["n1", "n2"]);
-    world.rest(35).await;
+    world.rest(10).await;
     assert_eq!(world.nodes_of("web"), ["n1", "n1"]);
     // Its kubelet can't end the pod; once the Node is gone, the pod goes too.
     assert_eq!(world.direct.pods_on_node("n2").len(), 1);

@@ -95,7 +95,7 @@ impl Controller for DaemonSets {
             note_owner(event, "DaemonSet", queue);
             if self.orphans.notice(event) {
                 let keys = Orphans::would_adopt(cx, &DAEMON_SETS, event.object());
-                keys.into_iter().for_each(|key| queue.add(key));
+                queue.add_all(keys);
             }
         }
     }

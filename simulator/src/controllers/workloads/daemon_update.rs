@@ -39,7 +39,9 @@ pub(super) fn roll(
     let mut look = |pod: &Object| match pods::availability(cx, pod, min_ready) {
         Ok(()) => true,
         Err(left) => {
-            left.into_iter().for_each(|left| queue.add_after(key.clone(), left));
+            if let Some(left) = left {
+                queue.add_after(key.clone(), left);
+            }
             false
         }
     };

@@ -283,7 +283,7 @@ fn recreate(cx: &Cx, deployment: &Value, sets: &mut Sets) -> Result<(), Status> 
 /// Spreads a changed number of replicas over the ReplicaSets that have some.
 fn scale(cx: &Cx, deployment: &Value, sets: &mut Sets) -> Result<(), Status> {
     let wanted = number(deployment, "/spec/replicas", 1);
-    let new = sets.new.as_ref().map(|set| numbers(set).0).unwrap_or(0);
+    let new = sets.new.as_ref().map_or(0, |set| numbers(set).0);
     let active = sets.old.iter().filter(|set| numbers(set).0 > 0).count();
     if active == 0 {
         if let Some(new) = &mut sets.new {

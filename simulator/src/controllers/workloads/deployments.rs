@@ -41,7 +41,7 @@ impl Controller for Deployments {
             note_owner(event, "Deployment", queue);
             if self.orphans.notice(event) {
                 let keys = Orphans::would_adopt(cx, &DEPLOYMENTS, event.object());
-                keys.into_iter().for_each(|key| queue.add(key));
+                queue.add_all(keys);
             }
         } else if event.new.is_none() && about(event, &crate::schema::builtin::PODS) {
             note_recreate(cx, event.object(), queue);

@@ -50,7 +50,7 @@ impl Controller for ReplicaSets {
             note_owner(event, "ReplicaSet", queue);
             if self.orphans.notice(event) {
                 let keys = Orphans::would_adopt(cx, &REPLICA_SETS, event.object());
-                keys.into_iter().for_each(|key| queue.add(key));
+                queue.add_all(keys);
             }
         }
     }
