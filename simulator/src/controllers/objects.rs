@@ -1,7 +1,7 @@
 //! Short ways to read and make objects.
 
 pub(crate) use crate::server::object::{
-    child, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
+    child, finalizers, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
 };
 
 use crate::schema::Resource;
