@@ -15,6 +15,7 @@ use replank_planning::waiting::{PodDrainState, PodWait, Waiting};
 use replank_provider_protocol::verbs::Mutation;
 use replank_provider_protocol::{OperationId, ProviderError, Retry};
 use serde_json::Value;
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -484,17 +485,20 @@ impl<'a> StepContext<'a> {
 fn essence(waiting: &Waiting) -> Waiting {
     match waiting {
         Waiting::Draining { node, pods } => {
-            let held = pods.iter().filter_map(|p| {
-                let state = match &p.state {
+            let held: BTreeSet<PodWait> = pods
+                .iter()
+                .filter_map(|p| match &p.state {
+                    // By budget: which of its pods is next is not worth a record.
                     PodDrainState::BlockedByBudget { budget, .. } => {
-                        PodDrainState::BlockedByBudget { budget: budget.clone(), message: String::new() }
+                        let state =
+                            PodDrainState::BlockedByBudget { budget: budget.clone(), message: String::new() };
+                        Some(PodWait { pod: String::new(), state })
                     }
-                    PodDrainState::Refused { .. } => p.state.clone(),
-                    _ => return None,
-                };
-                Some(PodWait { pod: p.pod.clone(), state })
-            });
-            Waiting::Draining { node: node.clone(), pods: held.collect() }
+                    PodDrainState::Refused { .. } => Some(p.clone()),
+                    _ => None,
+                })
+                .collect();
+            Waiting::Draining { node: node.clone(), pods: held.into_iter().collect() }
         }
         Waiting::Rollout { object, node, wanted, .. } => {
             Waiting::Rollout { object: object.clone(), node: node.clone(), ready: 0, wanted: *wanted }

@@ -1,6 +1,7 @@
 //! The replacement is let in: podCIDR, labels, taints, gate, and everything that must be ready.
 
 use super::Step;
+use super::create_machine::{certificates, token};
 use super::support::{
     GATE_LABEL, NEW_SIDE, UNADMITTED, condition, items, not_ready, pod_ready, taint_json, text,
 };
@@ -52,6 +53,11 @@ impl Step for AdmitNodeStep {
         )
         .await?;
         self.settle(cx, &mut views, &name, &self.0.daemon_sets, until).await?;
+        // It has joined for good: nothing that let it in is left lying about.
+        token::delete(cx, &self.0.slot).await?;
+        if cx.slot(&self.0.slot)?.role == Role::ControlPlane {
+            certificates::delete(cx).await?;
+        }
         Ok(json!({"node": name, "uid": uid}))
     }
 

@@ -69,20 +69,62 @@ async fn migrate(cluster: &Cluster, strategy: Strategy, directory: &Path) -> Out
     }
 }
 
-async fn story(strategy: Strategy) {
-    let spec = ClusterSpec { control_planes: 1, workers: 2, pods: 6, ..ClusterSpec::default() };
+async fn story(control_planes: usize, workers: usize, pods: usize, strategy: Strategy) {
+    let spec = ClusterSpec { control_planes, workers, pods, ..ClusterSpec::default() };
     let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let outcome = migrate(&cluster, strategy, directory.path()).await;
     assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));
+    for fact in unlike(&cluster) {
+        eprintln!("{fact}");
+    }
+}
+
+/// What is there now and was not before the network came, or the other way round, but for what lives
+/// and dies by itself.
+fn unlike(cluster: &Cluster) -> Vec<String> {
+    let name =
+        |(resource, object): &(replank_simulator::schema::Resource, replank_simulator::server::Object)| {
+            let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();
+            format!("{}/{}/{}/{}", resource.group, resource.kind, text("namespace"), text("name"))
+        };
+    let fleeting = [
+        "/Pod/",
+        "/Event/",
+        "/Lease/",
+        "/EndpointSlice/",
+        "/ReplicaSet/",
+        "/Node/",
+        "/ControllerRevision/",
+        "/CSINode/",
+        "/CertificateSigningRequest/",
+    ];
+    let names = |all: &[(replank_simulator::schema::Resource, replank_simulator::server::Object)]| {
+        all.iter()
+            .map(name)
+            .filter(|n| !fleeting.iter().any(|f| n.contains(f)))
+            .collect::<std::collections::BTreeSet<String>>()
+    };
+    let before = names(&cluster.before_run);
+    let network = names(&cluster.before_network);
+    let after = names(&cluster.objects());
+    let came = after.difference(&before).map(|n| format!("came: {n}"));
+    let went = before.difference(&after).map(|n| format!("went: {n}"));
+    let lost = network.difference(&after).map(|n| format!("lost: {n}"));
+    came.chain(went).chain(lost).collect()
 }
 
 #[tokio::test(start_paused = true)]
 async fn calico_becomes_flannel_node_by_node() {
-    story(Strategy::Rolling).await;
+    story(1, 2, 6, Strategy::Rolling).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn calico_becomes_flannel_at_once() {
-    story(Strategy::Cutover).await;
+    story(1, 2, 6, Strategy::Cutover).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn three_control_planes_are_replaced_one_at_a_time() {
+    story(3, 3, 60, Strategy::Rolling).await;
 }

@@ -2,7 +2,7 @@
 
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
-use crate::steps::support::text;
+use crate::steps::support::{items, text};
 use replank_cloud_init::Secret;
 use replank_planning::late::NodeRef;
 use replank_planning::plan::Slot;
@@ -53,6 +53,23 @@ pub async fn upload(cx: &StepContext<'_>) -> Result<Secret, StepError> {
     host.write(&format!("certs-config-gone-{attempt}"), CONFIGURATION, None).await?;
     ran?.success("kubeadm init phase upload-certs")?;
     Ok(Secret::new(key))
+}
+
+/// Deletes what an upload left in the cluster before it would expire by itself: the certificates and the
+/// token that stands for their time.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn delete(cx: &StepContext<'_>) -> Result<(), StepError> {
+    let at = path::core("kube-system", "secrets", "kubeadm-certs");
+    let Some(secret) = cx.find(&at).await? else { return Ok(()) };
+    for owner in items(&secret, "/metadata/ownerReferences") {
+        if text(owner, "/kind") == "Secret" {
+            let token = path::core("kube-system", "secrets", text(owner, "/name"));
+            cx.delete(&token, text(owner, "/uid")).await?;
+        }
+    }
+    cx.delete(&at, text(&secret, "/metadata/uid")).await
 }
 
 /// A control plane machine that is a Node and runs: the old ones first, for they are still in quorum.

@@ -86,7 +86,7 @@ impl Step for CreateMachineStep {
         for machine in self.made(cx, slot).await? {
             self.delete(cx, &format!("delete-{}", machine.id), &machine.id).await?;
         }
-        token::delete(cx).await
+        token::delete(cx, &slot.id).await
     }
 }
 

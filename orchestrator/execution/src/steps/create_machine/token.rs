@@ -58,12 +58,14 @@ pub async fn ensure(cx: &StepContext<'_>, slot: &SlotId) -> Result<Secret, StepE
     Ok(Secret::new(token))
 }
 
-/// Deletes this step's token.
+/// Deletes the token of a slot, if it had one.
 ///
 /// # Errors
 /// When the server refuses.
-pub async fn delete(cx: &StepContext<'_>) -> Result<(), StepError> {
-    let at = place(&public_id(cx));
+pub async fn delete(cx: &StepContext<'_>, slot: &SlotId) -> Result<(), StepError> {
+    let known = cx.running.ledger.state(|s| s.slots.get(slot).and_then(|f| f.token.clone()));
+    let Some(id) = known else { return Ok(()) };
+    let at = place(id.split('.').next().unwrap_or_default());
     match cx.find(&at).await? {
         Some(secret) => cx.delete(&at, text(&secret, "/metadata/uid")).await,
         None => Ok(()),

@@ -13,6 +13,7 @@ use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
 use async_trait::async_trait;
 use eviction::Answer;
+use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use pods::Leaving;
 use replank_planning::ids::NodeName;
@@ -131,7 +132,13 @@ impl Draining<'_, '_, '_> {
             }
             tokio::select! {
                 biased;
-                Some((uid, answer)) = asking.next() => self.answered(&uid, answer?)?,
+                Some((uid, answer)) = asking.next() => {
+                    self.answered(&uid, answer?);
+                    // Whatever else is answered by now is told of together.
+                    while let Some(Some((uid, answer))) = asking.next().now_or_never() {
+                        self.answered(&uid, answer?);
+                    }
+                }
                 changed = self.cx.changed(&mut self.pods) => changed?,
                 allowed = budget_allows(&mut budgets), if blocked => self.wake(&allowed),
                 () = tokio::time::sleep_until(next) => {}
@@ -206,10 +213,10 @@ impl Draining<'_, '_, '_> {
         }
     }
 
-    fn answered(&mut self, uid: &str, answer: Answer) -> Result<(), StepError> {
-        let Some(pod) = self.known.get_mut(uid) else { return Ok(()) };
+    fn answered(&mut self, uid: &str, answer: Answer) {
+        let Some(pod) = self.known.get_mut(uid) else { return };
         if pod.state == PodDrainState::Terminating {
-            return Ok(());
+            return;
         }
         let now = Instant::now();
         match answer {
@@ -233,7 +240,6 @@ impl Draining<'_, '_, '_> {
                 pod.due = None;
             }
         }
-        Ok(())
     }
 
     /// Asks again at once for pods whose budget has room now.
