@@ -4,6 +4,7 @@ use super::joining::Joining;
 use super::waiting::until;
 use super::{ClusterSpec, ScenarioError, apply, builtin, bystanders, workloads};
 use crate::clock::Clock;
+use crate::observer::Inventory;
 use crate::machines::{Datacenter, MachineRole};
 use crate::schema::Resource;
 use crate::schema::builtin::{DAEMON_SETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS};
@@ -22,7 +23,9 @@ pub struct Cluster {
     pub spec: ClusterSpec,
     /// Every object before the network came.
     pub before_network: Vec<(Resource, Object)>,
-    /// Every object before anything else happened to the cluster: network, workloads, bystanders.
+    /// Every object once the network was there, before anything ran on it.
+    pub with_network: Vec<(Resource, Object)>,
+    /// Every object once workloads and bystanders were there too.
     pub before_run: Vec<(Resource, Object)>,
 }
 
@@ -40,19 +43,31 @@ impl Cluster {
         let programs = agents::programs().and(controllers::programs());
         let datacenter = Datacenter::embedded(&server, programs, spec.durations.clone(), spec.seed);
         let mut cluster =
-            Self { server, datacenter, spec, before_network: Vec::new(), before_run: Vec::new() };
+            Self { server, datacenter, spec, before_network: Vec::new(), with_network: Vec::new(), before_run: Vec::new() };
         cluster.machines().await?;
         cluster.before_network = cluster.objects();
         cluster.network().await?;
         cluster.all_ready("every node and system pod").await?;
+        cluster.with_network = cluster.objects();
         cluster.workloads().await?;
         cluster.before_run = cluster.objects();
         Ok(cluster)
     }
 
-    /// A client of its API.
-    pub fn client(&self, user_agent: &str) -> kube::Client {
-        self.server.client(user_agent)
+    /// A client of its API and of its machines'.
+    pub fn client(&self, user_agent: &'static str) -> kube::Client {
+        let router = self.router();
+        let agent = http::HeaderValue::from_static(user_agent);
+        let service = tower::service_fn(move |mut request: http::Request<kube::client::Body>| {
+            request.headers_mut().entry(http::header::USER_AGENT).or_insert_with(|| agent.clone());
+            tower::ServiceExt::oneshot(router.clone(), request)
+        });
+        kube::Client::new(service, "default")
+    }
+
+    /// Both APIs on one router.
+    pub fn router(&self) -> axum::Router {
+        self.datacenter.router().merge(self.server.router())
     }
 
     async fn machines(&self) -> Result<(), ScenarioError> {
@@ -170,6 +185,17 @@ impl Cluster {
         found.extend(pods.iter().filter(waits).map(|p| describe(p)).take(limit));
         found.truncate(limit);
         found
+    }
+
+    /// What nobody is to touch: workloads and bystanders, without the old network's own policies,
+    /// which end with it.
+    pub fn bystanders(&self) -> Inventory {
+        let with_network = Inventory::of(&self.with_network);
+        let old_networks = |key: &str| {
+            let group = key.split('/').next().unwrap_or_default();
+            group.ends_with("projectcalico.org") || group.ends_with("tigera.io")
+        };
+        Inventory::of(&self.before_run).only(|key| with_network.get(key).is_none() && !old_networks(key))
     }
 
     /// Every object of every kind, each with its kind.

@@ -1,0 +1,91 @@
+//! `replank demo`.
+
+use crate::demo::{Account, DemoArguments, DemoError, Format, Progress, Verdict, tell};
+use crate::exit::Exit;
+use crate::output;
+use replank_execution::{Guards, RunError};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_util::sync::CancellationToken;
+
+/// Tells the story, or lists what may be named in it.
+pub(crate) fn run(arguments: &DemoArguments) -> Exit {
+    if arguments.without_guard.iter().any(|name| name == "list") {
+        output::data(&Guards::names().join("\n"));
+        return Exit::Done;
+    }
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    match runtime {
+        Ok(runtime) => runtime.block_on(show(arguments)),
+        Err(error) => {
+            output::error(&error);
+            Exit::Failed
+        }
+    }
+}
+
+async fn show(arguments: &DemoArguments) -> Exit {
+    let (progress, inbox) = tokio::sync::mpsc::unbounded_channel();
+    let pause = CancellationToken::new();
+    let story = async {
+        let told = tell(arguments, &progress, pause.clone()).await;
+        drop(progress);
+        told
+    };
+    let (told, ()) = tokio::join!(story, narrate(inbox, arguments.output));
+    match told {
+        Ok(told) => {
+            print(&told.account, arguments.output);
+            exit_of(&told.account)
+        }
+        Err(error) => refuse(&error),
+    }
+}
+
+async fn narrate(mut inbox: UnboundedReceiver<Progress>, _format: Format) {
+    while let Some(progress) = inbox.recv().await {
+        match progress {
+            Progress::Said(text) => output::say(&text),
+            Progress::Planned(plan) => {
+                output::say(&format!("planned {} steps for {} nodes", plan.steps.len(), plan.slots.len()));
+            }
+            Progress::Run(event) => {
+                if let Some(line) = output::lines::line(&event) {
+                    output::say(&line);
+                }
+            }
+        }
+    }
+}
+
+fn print(account: &Account, format: Format) {
+    match format {
+        Format::Json => match serde_json::to_string_pretty(account) {
+            Ok(text) => output::data(&text),
+            Err(error) => output::error(&error),
+        },
+        Format::Text => output::data(&account.text()),
+    }
+}
+
+fn exit_of(account: &Account) -> Exit {
+    match account.result {
+        Verdict::Succeeded => Exit::Done,
+        Verdict::Paused => Exit::Paused,
+        Verdict::Failed => Exit::Failed,
+    }
+}
+
+fn refuse(error: &DemoError) -> Exit {
+    output::error(error);
+    match error {
+        DemoError::NotPlanned(not_planned) => {
+            for finding in not_planned.findings() {
+                output::say(&format!("  {} {}: {} {}", finding.code, finding.object, finding.message, finding.fix));
+            }
+            Exit::Blocked
+        }
+        DemoError::File { .. } | DemoError::Manifest(_) | DemoError::Guard(_) => Exit::Usage,
+        DemoError::Run(RunError::OtherCluster { .. }) => Exit::DoesNotFit,
+        _ => Exit::Failed,
+    }
+}

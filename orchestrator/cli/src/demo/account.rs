@@ -1,0 +1,276 @@
+//! What is told at the end.
+
+use super::timeline::{self, StepAccount};
+use super::{DemoArguments, StrategyName};
+use replank_execution::Outcome;
+use replank_execution::journal::Journalled;
+use replank_planning::checks::{Code, Consent};
+use replank_planning::cidr;
+use replank_planning::intent::API_VERSION;
+use replank_planning::plan::{Plan, Slot};
+use replank_planning::planner::Assessment;
+use replank_planning::state::ClusterState;
+use replank_simulator::observer::{self, Inventory};
+use replank_simulator::scenario::Cluster;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// The account, as `-o json` prints it.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Account {
+    /// The version of this document.
+    pub(crate) api_version: &'static str,
+    /// `DemoAccount`.
+    pub(crate) kind: &'static str,
+    /// `succeeded`, `paused` or `failed`.
+    pub(crate) result: Verdict,
+    /// Why, if it did not succeed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) reason: Option<String>,
+    /// The seed.
+    pub(crate) seed: u64,
+    /// The strategy.
+    pub(crate) strategy: String,
+    /// What was found.
+    pub(crate) cni: Value,
+    /// The old and the new network.
+    pub(crate) network: Value,
+    /// The nodes.
+    pub(crate) nodes: Nodes,
+    /// Pods that left a node.
+    pub(crate) pods: Value,
+    /// Evictions.
+    pub(crate) evictions: Value,
+    /// What was accepted.
+    pub(crate) consents: Vec<Consent>,
+    /// Policies that nobody enforces any more.
+    pub(crate) unenforced_policies: Vec<String>,
+    /// What is left of the old network, by the simulator's own look.
+    pub(crate) leftovers: Vec<String>,
+    /// Bystanders that changed, by the simulator's own look.
+    pub(crate) changed_bystanders: Vec<String>,
+    /// What its observer saw broken.
+    pub(crate) invariant_violations: Vec<String>,
+    /// The steps, in the order of their beginning.
+    pub(crate) steps: Vec<StepAccount>,
+    /// How often each kind of waiting was told.
+    pub(crate) waits: BTreeMap<String, u64>,
+    /// Requests that the API server saw.
+    pub(crate) requests: Value,
+    /// How long the run took in the cluster's own time.
+    pub(crate) virtual_seconds: f64,
+    /// How long the whole demo took in real time.
+    pub(crate) wall_seconds: f64,
+    /// The journal.
+    pub(crate) journal: PathBuf,
+}
+
+/// How it ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum Verdict {
+    /// Everything is done, and nothing was broken on the way.
+    Succeeded,
+    /// The run waits for a person.
+    Paused,
+    /// The run ended otherwise, or something was broken or left.
+    Failed,
+}
+
+/// The nodes of the account.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Nodes {
+    /// How many there were.
+    pub(crate) total: usize,
+    /// How many are replaced.
+    pub(crate) replaced: usize,
+    /// Each of them.
+    pub(crate) items: Vec<Value>,
+}
+
+/// What an account is made from.
+pub(super) struct Source<'a> {
+    pub(super) arguments: &'a DemoArguments,
+    pub(super) cluster: &'a Cluster,
+    pub(super) state: &'a ClusterState,
+    pub(super) assessment: &'a Assessment,
+    pub(super) plan: &'a Plan,
+    pub(super) outcome: &'a Outcome,
+    pub(super) journal: Option<&'a Journalled>,
+    pub(super) journal_path: PathBuf,
+    pub(super) wall: Duration,
+}
+
+impl Source<'_> {
+    pub(super) fn account(&self) -> Account {
+        let entries = self.journal.map(|j| j.entries.as_slice()).unwrap_or_default();
+        let before = Inventory::of(&self.cluster.before_network);
+        let with_network = Inventory::of(&self.cluster.with_network);
+        let after = Inventory::of(&self.cluster.objects());
+        let finished = matches!(self.outcome, Outcome::Finished);
+        let leftovers = if finished { observer::leftovers(&before, &with_network, &after) } else { Vec::new() };
+        let changed_bystanders = observer::changed(&self.cluster.bystanders(), &after);
+        let invariant_violations = Vec::new();
+        let clean = leftovers.is_empty() && changed_bystanders.is_empty() && invariant_violations.is_empty();
+        Account {
+            api_version: API_VERSION,
+            kind: "DemoAccount",
+            result: self.verdict(clean),
+            reason: self.reason(),
+            seed: self.arguments.seed,
+            strategy: match self.arguments.strategy {
+                StrategyName::Rolling => "rolling".to_owned(),
+                StrategyName::Cutover => "cutover".to_owned(),
+            },
+            cni: self.cni(),
+            network: self.network(),
+            nodes: self.nodes(),
+            pods: json!({"moved": self.moved()}),
+            evictions: self.evictions(),
+            consents: self.plan.consents.clone(),
+            unenforced_policies: self.unenforced(),
+            leftovers,
+            changed_bystanders,
+            invariant_violations,
+            steps: timeline::steps(self.plan, entries),
+            waits: timeline::waits(entries),
+            requests: json!({"total": self.cluster.server.requests().counts().values().sum::<u64>()}),
+            virtual_seconds: virtual_seconds(entries),
+            wall_seconds: (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
+            journal: self.journal_path.clone(),
+        }
+    }
+
+    fn verdict(&self, clean: bool) -> Verdict {
+        match self.outcome {
+            Outcome::Finished if clean => Verdict::Succeeded,
+            Outcome::Paused { .. } if clean => Verdict::Paused,
+            _ => Verdict::Failed,
+        }
+    }
+
+    fn reason(&self) -> Option<String> {
+        match self.outcome {
+            Outcome::Finished | Outcome::RolledBack => None,
+            Outcome::Paused { reason, step: Some(step) } => Some(format!("{step}: {reason}")),
+            Outcome::Paused { reason, step: None } => Some(reason.to_string()),
+            Outcome::NoWayBack { step, reason } | Outcome::Stuck { step, reason } => Some(format!("{step}: {reason}")),
+        }
+    }
+
+    fn cni(&self) -> Value {
+        let detected = self.assessment.install.as_ref().map(|install| {
+            json!({
+                "kind": install.kind.to_string(),
+                "version": install.version,
+                "datastore": install.datastore.to_string(),
+                "encapsulation": install.encapsulation,
+            })
+        });
+        json!({"detected": detected})
+    }
+
+    fn network(&self) -> Value {
+        let pools: Vec<_> = replank_planning::cni::calico::ranges::pools(&self.state.inventory).into_iter().collect();
+        let to = self.assessment.network.as_ref().map(|n| cidr::join(&n.ranges));
+        json!({"from": cidr::join(&pools), "to": to})
+    }
+
+    fn nodes(&self) -> Nodes {
+        let items: Vec<Value> = self.plan.slots.iter().map(|slot| self.node(slot)).collect();
+        let replaced = items.iter().filter(|item| !item["new"].is_null()).count();
+        Nodes { total: items.len(), replaced, items }
+    }
+
+    fn node(&self, slot: &Slot) -> Value {
+        let facts = self.journal.and_then(|j| j.state.slots.get(&slot.id)).cloned().unwrap_or_default();
+        let deleted = replank_planning::ids::StepId::new(format!("{}/delete-node", slot.id));
+        let over = self.journal.is_some_and(|j| j.state.step(&deleted).after.is_some());
+        let new = facts.node.filter(|_| over).map(|name| {
+            json!({
+                "name": name, "uid": facts.uid, "machine": facts.machine,
+                "podCIDR": slot.new.pod_cidrs.first().map(ToString::to_string),
+            })
+        });
+        json!({"old": slot.old.name, "new": new})
+    }
+
+    /// Pods that the journal's drains say have left.
+    fn moved(&self) -> usize {
+        self.evicted(|status| status == 201)
+    }
+
+    fn evictions(&self) -> Value {
+        let requested = self.evicted(|_| true);
+        json!({"requested": requested, "blocked": self.evicted(|status| status == 429)})
+    }
+
+    fn evicted(&self, keep: impl Fn(u16) -> bool) -> usize {
+        let requests = self.cluster.server.requests();
+        requests.count(|r| r.url.contains("/eviction") && keep(r.status))
+    }
+
+    fn unenforced(&self) -> Vec<String> {
+        let policies = self.plan.findings.iter().filter(|f| f.code == Code::PolicyUnenforced);
+        policies.map(|f| f.object.clone()).collect()
+    }
+}
+
+/// From the journal's first record to its last.
+fn virtual_seconds(entries: &[replank_planning::journal::Entry]) -> f64 {
+    match (entries.first(), entries.last()) {
+        (Some(first), Some(last)) => timeline::seconds_between(&first.time, &last.time).unwrap_or(0.0),
+        _ => 0.0,
+    }
+}
+
+impl Account {
+    /// The account in a few lines, for people.
+    pub(crate) fn text(&self) -> String {
+        let verdict = match self.result {
+            Verdict::Succeeded => "succeeded",
+            Verdict::Paused => "paused",
+            Verdict::Failed => "failed",
+        };
+        let detected = &self.cni["detected"];
+        let mut lines = vec![
+            format!("result      {verdict}"),
+            format!(
+                "network     Calico {} ({}) {} -> Flannel {}",
+                plain(&detected["version"]),
+                plain(&detected["kind"]),
+                plain(&self.network["from"]),
+                plain(&self.network["to"])
+            ),
+            format!("nodes       {} of {} replaced", self.nodes.replaced, self.nodes.total),
+            format!(
+                "pods        {} moved by eviction; {} evictions asked for, {} blocked by a budget for a while",
+                self.pods["moved"], self.evictions["requested"], self.evictions["blocked"]
+            ),
+            format!("policies    {} no longer enforced", self.unenforced_policies.len()),
+            format!("consents    {} accepted", self.consents.len()),
+            format!("leftovers   {}", none_or(&self.leftovers)),
+            format!("bystanders  {}", if self.changed_bystanders.is_empty() { "unchanged".to_owned() } else { none_or(&self.changed_bystanders) }),
+            format!("invariants  {}", if self.invariant_violations.is_empty() { "all held".to_owned() } else { none_or(&self.invariant_violations) }),
+            format!("requests    {}", self.requests["total"]),
+            format!("time        {:.0} s of the cluster's, {:.1} s of yours", self.virtual_seconds, self.wall_seconds),
+            format!("journal     {}", self.journal.display()),
+        ];
+        if let Some(reason) = &self.reason {
+            lines.insert(1, format!("reason      {reason}"));
+        }
+        lines.join("\n")
+    }
+}
+
+fn plain(value: &Value) -> &str {
+    value.as_str().unwrap_or("-")
+}
+
+fn none_or(list: &[String]) -> String {
+    if list.is_empty() { "none".to_owned() } else { format!("{}: {}", list.len(), list.join(", ")) }
+}

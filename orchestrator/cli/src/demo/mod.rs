@@ -1,0 +1,18 @@
+//! The demo: a cluster of its own, migrated, verified and told about.
+//!
+//! - [`arguments`]: its flags.
+//! - [`story`]: from the cluster to the account.
+//! - [`pace`]: virtual time at a speed.
+//! - [`account`]: what is told at the end.
+
+mod account;
+mod arguments;
+mod pace;
+mod secrets;
+mod story;
+mod timeline;
+
+pub(crate) use account::{Account, Verdict};
+pub(crate) use arguments::{DemoArguments, Format};
+use arguments::{Speed, StrategyName};
+pub(crate) use story::{DemoError, Progress, tell};
