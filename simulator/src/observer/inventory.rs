@@ -60,7 +60,9 @@ fn key(resource: &Resource, object: &Value) -> String {
 fn normalised(object: &Value) -> Value {
     let mut object = object.clone();
     if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        for field in ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "selfLink"] {
+        for field in
+            ["uid", "resourceVersion", "creationTimestamp", "managedFields", "generation", "selfLink"]
+        {
             metadata.remove(field);
         }
     }

@@ -4,8 +4,8 @@ use super::joining::Joining;
 use super::waiting::until;
 use super::{ClusterSpec, ScenarioError, apply, builtin, bystanders, workloads};
 use crate::clock::Clock;
-use crate::observer::Inventory;
 use crate::machines::{Datacenter, MachineRole};
+use crate::observer::Inventory;
 use crate::schema::Resource;
 use crate::schema::builtin::{DAEMON_SETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS};
 use crate::server::{Object, Server};
@@ -42,8 +42,14 @@ impl Cluster {
         let server = Server::new(clock, spec.seed);
         let programs = agents::programs().and(controllers::programs());
         let datacenter = Datacenter::embedded(&server, programs, spec.durations.clone(), spec.seed);
-        let mut cluster =
-            Self { server, datacenter, spec, before_network: Vec::new(), with_network: Vec::new(), before_run: Vec::new() };
+        let mut cluster = Self {
+            server,
+            datacenter,
+            spec,
+            before_network: Vec::new(),
+            with_network: Vec::new(),
+            before_run: Vec::new(),
+        };
         cluster.machines().await?;
         cluster.before_network = cluster.objects();
         cluster.network().await?;

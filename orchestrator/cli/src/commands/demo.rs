@@ -80,7 +80,10 @@ fn refuse(error: &DemoError) -> Exit {
     match error {
         DemoError::NotPlanned(not_planned) => {
             for finding in not_planned.findings() {
-                output::say(&format!("  {} {}: {} {}", finding.code, finding.object, finding.message, finding.fix));
+                output::say(&format!(
+                    "  {} {}: {} {}",
+                    finding.code, finding.object, finding.message, finding.fix
+                ));
             }
             Exit::Blocked
         }

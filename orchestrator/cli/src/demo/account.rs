@@ -112,7 +112,8 @@ impl Source<'_> {
         let with_network = Inventory::of(&self.cluster.with_network);
         let after = Inventory::of(&self.cluster.objects());
         let finished = matches!(self.outcome, Outcome::Finished);
-        let leftovers = if finished { observer::leftovers(&before, &with_network, &after) } else { Vec::new() };
+        let leftovers =
+            if finished { observer::leftovers(&before, &with_network, &after) } else { Vec::new() };
         let changed_bystanders = observer::changed(&self.cluster.bystanders(), &after);
         let invariant_violations = Vec::new();
         let clean = leftovers.is_empty() && changed_bystanders.is_empty() && invariant_violations.is_empty();
@@ -158,7 +159,9 @@ impl Source<'_> {
             Outcome::Finished | Outcome::RolledBack => None,
             Outcome::Paused { reason, step: Some(step) } => Some(format!("{step}: {reason}")),
             Outcome::Paused { reason, step: None } => Some(reason.to_string()),
-            Outcome::NoWayBack { step, reason } | Outcome::Stuck { step, reason } => Some(format!("{step}: {reason}")),
+            Outcome::NoWayBack { step, reason } | Outcome::Stuck { step, reason } => {
+                Some(format!("{step}: {reason}"))
+            }
         }
     }
 
@@ -175,7 +178,8 @@ impl Source<'_> {
     }
 
     fn network(&self) -> Value {
-        let pools: Vec<_> = replank_planning::cni::calico::ranges::pools(&self.state.inventory).into_iter().collect();
+        let pools: Vec<_> =
+            replank_planning::cni::calico::ranges::pools(&self.state.inventory).into_iter().collect();
         let to = self.assessment.network.as_ref().map(|n| cidr::join(&n.ranges));
         json!({"from": cidr::join(&pools), "to": to})
     }
@@ -190,9 +194,9 @@ impl Source<'_> {
         let facts = self.journal.and_then(|j| j.state.slots.get(&slot.id)).cloned().unwrap_or_default();
         let deleted = replank_planning::ids::StepId::new(format!("{}/delete-node", slot.id));
         let over = self.journal.is_some_and(|j| j.state.step(&deleted).after.is_some());
-        let new = facts.node.filter(|_| over).map(|name| {
+        let new = facts.node.filter(|_| over).map(|(name, uid)| {
             json!({
-                "name": name, "uid": facts.uid, "machine": facts.machine,
+                "name": name, "uid": uid, "machine": facts.machine,
                 "podCIDR": slot.new.pod_cidrs.first().map(ToString::to_string),
             })
         });
@@ -254,10 +258,27 @@ impl Account {
             format!("policies    {} no longer enforced", self.unenforced_policies.len()),
             format!("consents    {} accepted", self.consents.len()),
             format!("leftovers   {}", none_or(&self.leftovers)),
-            format!("bystanders  {}", if self.changed_bystanders.is_empty() { "unchanged".to_owned() } else { none_or(&self.changed_bystanders) }),
-            format!("invariants  {}", if self.invariant_violations.is_empty() { "all held".to_owned() } else { none_or(&self.invariant_violations) }),
+            format!(
+                "bystanders  {}",
+                if self.changed_bystanders.is_empty() {
+                    "unchanged".to_owned()
+                } else {
+                    none_or(&self.changed_bystanders)
+                }
+            ),
+            format!(
+                "invariants  {}",
+                if self.invariant_violations.is_empty() {
+                    "all held".to_owned()
+                } else {
+                    none_or(&self.invariant_violations)
+                }
+            ),
             format!("requests    {}", self.requests["total"]),
-            format!("time        {:.0} s of the cluster's, {:.1} s of yours", self.virtual_seconds, self.wall_seconds),
+            format!(
+                "time        {:.0} s of the cluster's, {:.1} s of yours",
+                self.virtual_seconds, self.wall_seconds
+            ),
             format!("journal     {}", self.journal.display()),
         ];
         if let Some(reason) = &self.reason {

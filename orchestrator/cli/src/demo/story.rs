@@ -6,7 +6,9 @@ use super::{DemoArguments, pace, secrets::Seeded};
 use replank_execution::clock::VirtualClock;
 use replank_execution::guards::UnknownGuard;
 use replank_execution::run_dir::RunDirError;
-use replank_execution::{Engine, Guards, ObserveError, Outcome, RunDir, RunError, RunEvent, Settings, World, observe};
+use replank_execution::{
+    Engine, Guards, ObserveError, Outcome, RunDir, RunError, RunEvent, Settings, World, observe,
+};
 use replank_planning::checks::{Consent, Severity};
 use replank_planning::intent::{Backend, Intent, Network, Strategy};
 use replank_planning::plan::Plan;
@@ -95,10 +97,13 @@ pub(crate) async fn tell(
     let guards = Guards::without(arguments.without_guard.iter().map(String::as_str))?;
     let spec = spec(arguments)?;
     let intent = intent(arguments)?;
-    say(progress, format!(
-        "building a cluster: {} control planes, {} workers, about {} pods",
-        spec.control_planes, spec.workers, spec.pods
-    ));
+    say(
+        progress,
+        format!(
+            "building a cluster: {} control planes, {} workers, about {} pods",
+            spec.control_planes, spec.workers, spec.pods
+        ),
+    );
     let cluster = Cluster::build(spec, Clock::fixed()).await?;
     let stage = Stage::new(&cluster, arguments, guards).await?;
     let (state, assessment, plan) = stage.plan(intent, progress).await?;
@@ -127,7 +132,9 @@ pub(crate) async fn tell(
 /// The pacer never ends; should it ever, the run is no longer driven and counts as not finished.
 fn unreachable_pace() -> Outcome {
     Outcome::Paused {
-        reason: replank_planning::waiting::PauseReason::StepFailed { reason: "the demo's clock stopped".into() },
+        reason: replank_planning::waiting::PauseReason::StepFailed {
+            reason: "the demo's clock stopped".into(),
+        },
         step: None,
     }
 }
@@ -220,7 +227,7 @@ impl Stage {
         mut intent: Intent,
         progress: &UnboundedSender<Progress>,
     ) -> Result<(ClusterState, Assessment, Plan), DemoError> {
-        let state = observe(&self.world, &Settings::with_provider(self.capabilities)).await?;
+        let state = observe(&self.world, &Settings::with_provider(self.capabilities.clone())).await?;
         let assessment = planner::assess(&state, &intent);
         for finding in assessment.of(Severity::Consent) {
             say(progress, format!("accepted {} for {}: {}", finding.code, finding.object, finding.message));
