@@ -1,5 +1,7 @@
 //! What the cluster looks like, as plain JSON.
 
+use std::time::Duration;
+
 use http::Request;
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ pub(crate) fn annotation<'a>(object: &'a Value, key: &str) -> &'a str {
 }
 
 impl Cluster {
-    pub(super) async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Value, kube::Error> {
+    async fn send(&self, method: &str, path: &str, body: Vec<u8>) -> Result<Value, kube::Error> {
         let request = Request::builder().method(method).uri(path);
         let request = request.header(
             "content-type",
@@ -53,73 +55,34 @@ impl Cluster {
         answer.unwrap_or_else(|error| panic!("{path}: {error}"))
     }
 
-    /// Deletes an object in the background.
+    /// Creates an object in a collection.
+    pub(crate) async fn create(&self, collection: &str, object: &Value) {
+        let answer = self.send("POST", collection, object.to_string().into_bytes()).await;
+        answer.unwrap_or_else(|error| panic!("{collection}: {error}"));
+    }
+
+    /// Deletes an object in the background, if it is there.
     pub(crate) async fn delete(&self, path: &str) {
         let options = json!({"propagationPolicy": "Background"}).to_string();
-        let answer = self.send("DELETE", path, options.into_bytes()).await;
-        answer.unwrap_or_else(|error| panic!("{path}: {error}"));
+        match self.send("DELETE", path, options.into_bytes()).await {
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => panic!("{path}: {error}"),
+            Ok(_) => {}
+        }
     }
 
-    /// A Node, once it is there.
-    pub(crate) async fn node(&self, name: &str) -> Value {
-        let path = format!("/api/v1/nodes/{name}");
-        self.until(&path, || async { self.get(&path).await.is_some() }).await;
-        self.get(&path).await.expect("it was there")
-    }
-
-    /// Waits until every Node is Ready, and every pod that should run is.
-    pub(crate) async fn settled(&self) {
-        self.until("a settled cluster", || async { self.troubles().await.is_empty() }).await;
-    }
-
-    /// What is not as it should be: a sentence for each Node, workload and pod.
-    pub(crate) async fn troubles(&self) -> Vec<String> {
-        let mut troubles = Vec::new();
-        for node in self.list("/api/v1/nodes").await {
-            if condition(&node, "Ready") != "True" {
-                troubles.push(format!("Node {} is not Ready", text(&node, "/metadata/name")));
+    /// Waits until something holds; after ten minutes it never will.
+    pub(crate) async fn until<F>(&self, what: &str, holds: impl Fn() -> F)
+    where
+        F: Future<Output = bool>,
+    {
+        for _ in 0..600 {
+            if holds().await {
+                return;
             }
+            tokio::time::sleep(Duration::from_secs(1)).await;
         }
-        for plural in ["daemonsets", "deployments"] {
-            for object in self.list(&format!("/apis/apps/v1/{plural}")).await {
-                let status = &object["status"];
-                let number = |value: &Value| value.as_i64().unwrap_or(0);
-                let wanted = match plural {
-                    "daemonsets" => status["desiredNumberScheduled"].as_i64(),
-                    _ => object["spec"]["replicas"].as_i64(),
-                };
-                let ready =
-                    number(&status[if plural == "daemonsets" { "numberReady" } else { "readyReplicas" }]);
-                let seen = number(&status["observedGeneration"]) >= number(&object["metadata"]["generation"]);
-                if !seen || wanted != Some(ready) {
-                    troubles
-                        .push(format!("{plural} {}: {ready} of {wanted:?}", text(&object, "/metadata/name")));
-                }
-            }
-        }
-        for pod in self.list("/api/v1/pods").await {
-            if condition(&pod, "Ready") != "True" && text(&pod, "/status/phase") != "Succeeded" {
-                let name = text(&pod, "/metadata/name");
-                let waiting = &pod["status"]["containerStatuses"][0]["state"];
-                let init = &pod["status"]["initContainerStatuses"];
-                troubles.push(format!(
-                    "pod {name} on {}: {waiting} {init} {}",
-                    text(&pod, "/spec/nodeName"),
-                    pod["status"]["conditions"]
-                ));
-            }
-        }
-        if !troubles.is_empty() {
-            for event in self.list("/api/v1/events").await {
-                if event["type"] == "Warning" {
-                    troubles.push(format!(
-                        "event {}: {}",
-                        text(&event, "/involvedObject/name"),
-                        text(&event, "/message")
-                    ));
-                }
-            }
-        }
-        troubles
+        let unready = self.built.all_ready("everything").await.err().map(|error| error.to_string());
+        panic!("waited in vain for {what}: {}", unready.unwrap_or_default());
     }
 }
