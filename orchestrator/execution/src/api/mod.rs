@@ -33,6 +33,9 @@ const WATCH_SECONDS: u32 = 290;
 /// Who owns fields that server-side apply sets.
 pub const FIELD_MANAGER: &str = "replank";
 
+/// How the server's audit log names us.
+const AGENT: &str = concat!("replank/", env!("CARGO_PKG_VERSION"));
+
 /// How a change is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum PatchKind {
@@ -189,8 +192,11 @@ impl Api {
         content: &str,
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
-        let mut request =
-            Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::ACCEPT, "application/json")
+            .header(header::USER_AGENT, AGENT);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, content);
         }
@@ -250,6 +256,7 @@ impl Api {
         let request = Request::get(&url)
             .header(header::ACCEPT, "application/json")
             .header(header::ACCEPT_ENCODING, "identity")
+            .header(header::USER_AGENT, AGENT)
             .body(Body::empty())
             .map_err(|e| ApiError::unusable(format!("{url}: {e}")))?;
         let response = match tokio::time::timeout(ANSWER_WITHIN, self.client.send(request)).await {

@@ -44,9 +44,18 @@ pub struct Cluster {
 impl Cluster {
     /// One control plane `cp1` and these workers, all ready.
     pub async fn with_workers(workers: &[&str]) -> Self {
-        let server = Server::new(Clock::fixed(), 7);
+        Self::seeded(7, workers).await
+    }
+
+    /// Another cluster: its seed tells it from the others.
+    pub async fn with_uid(seed: u64) -> Self {
+        Self::seeded(seed, &["w1"]).await
+    }
+
+    async fn seeded(seed: u64, workers: &[&str]) -> Self {
+        let server = Server::new(Clock::fixed(), seed);
         let programs = agents::programs().and(controllers::programs());
-        let datacenter = Datacenter::embedded(&server, programs, Durations::default(), 7);
+        let datacenter = Datacenter::embedded(&server, programs, Durations::default(), seed);
         let client = kube::Client::new(datacenter.router().merge(server.router()), "default");
         let cluster = Self { server, datacenter, client };
         cluster.initialise().await;

@@ -3,6 +3,8 @@
 
 mod cluster;
 mod crashes;
+mod journals;
+mod locks;
 mod migration;
 mod plans;
 mod runs;

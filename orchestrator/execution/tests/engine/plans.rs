@@ -162,6 +162,13 @@ impl Draft {
     }
 }
 
+/// Only what comes before the first node.
+pub fn holding(state: ClusterState) -> Plan {
+    let mut draft = Draft::new(state);
+    draft.prepare();
+    draft.plan()
+}
+
 /// Replaces these workers, one after the other.
 pub fn replacing(state: ClusterState, workers: &[&str]) -> Plan {
     let mut draft = Draft::new(state);
