@@ -18,7 +18,6 @@ fn delegated(state: &State, group: &str, version: &str) -> Option<(String, Strin
 }
 
 /// Whether a group and version is delegated, and its backend can't answer.
-#[allow(dead_code, reason = "the namespace controller asks it")]
 pub(crate) fn is_unavailable(state: &State, group: &str, version: &str) -> bool {
     delegated(state, group, version)
         .is_some_and(|(namespace, name)| backend(state, &namespace, &name) != Backend::Ready)

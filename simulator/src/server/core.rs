@@ -26,6 +26,7 @@ pub(crate) struct Inner {
     pub(crate) requests: RequestLog,
     pub(crate) token_key: [u8; 32],
     pub(crate) aggregated: Mutex<BTreeMap<(String, String), AggregatedHandler>>,
+    pub(crate) documents: super::documents::Cache,
     state: Mutex<State>,
 }
 
@@ -43,7 +44,8 @@ impl Server {
             requests: RequestLog::default(),
             token_key: super::token::key(seed),
             aggregated: Mutex::new(BTreeMap::new()),
-            state: Mutex::new(State::new(seed)),
+            documents: super::documents::Cache::default(),
+            state: Mutex::new(State::new(seed, clock)),
         }));
         super::bootstrap::bootstrap(&server);
         server

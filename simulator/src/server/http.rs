@@ -8,7 +8,7 @@ use super::path::{self, Query, ResourcePath, Route};
 use super::rbac::{self, Wish};
 use super::request_log::Request;
 use super::status::Status;
-use super::{aggregated, other, resources};
+use super::{aggregated, documents, other, resources};
 use crate::faults::{Call, Fault};
 use crate::schema::{FieldValidation, PatchKind, decode};
 use ::http::request::Parts;
@@ -239,7 +239,10 @@ async fn decide(
         return answer;
     }
     match route {
-        Route::Other => other::answer(&asked),
+        Route::Other => {
+            let foreign = documents::foreign(&asked).await;
+            other::answer(&asked, &foreign)
+        }
         Route::Resource(path) => resources::answer(&asked, path),
     }
 }

@@ -1,8 +1,9 @@
 //! What the write path needs to know of each kind.
 
 use super::object::Object;
+use crate::clock::Clock;
 use crate::schema::{Registry, Resource, ResourceInfo};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::sync::Arc;
 
 /// One kind at one version, as served.
@@ -14,16 +15,18 @@ pub(crate) struct Kind {
     /// Whether it comes from a CustomResourceDefinition.
     pub(crate) custom: bool,
     pub(crate) info: Arc<ResourceInfo>,
+    clock: Clock,
 }
 
 impl Kind {
-    fn of(info: &Arc<ResourceInfo>) -> Self {
+    fn of(info: &Arc<ResourceInfo>, clock: Clock) -> Self {
         Self {
             resource: info.resource.clone(),
             status: info.has_status(),
             scale: info.subresource("scale").is_some(),
             custom: info.is_custom(),
             info: info.clone(),
+            clock,
         }
     }
 
@@ -34,28 +37,23 @@ impl Kind {
 
     /// The objects as a table.
     pub(crate) fn table(&self, objects: &[Object]) -> Value {
-        let rows = objects.iter().map(|object| {
-            json!({"cells": [object["metadata"]["name"], object["metadata"]["creationTimestamp"]], "object": null})
-        });
-        json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": {}, "columnDefinitions": [
-            {"name": "Name", "type": "string", "format": "name", "description": "", "priority": 0},
-            {"name": "Created At", "type": "date", "format": "", "description": "", "priority": 0},
-        ], "rows": rows.collect::<Vec<_>>()})
+        crate::schema::tables::table(&self.info, objects, self.clock.now())
     }
 }
 
 /// All kinds served: built in, and made by CustomResourceDefinitions.
 pub(crate) struct Kinds {
     pub(crate) registry: Registry,
+    clock: Clock,
 }
 
 impl Kinds {
-    pub(crate) fn new() -> Self {
-        Self { registry: Registry::builtin() }
+    pub(crate) fn new(clock: Clock) -> Self {
+        Self { registry: Registry::builtin(), clock }
     }
 
     pub(crate) fn by_path(&self, group: &str, version: &str, plural: &str) -> Option<Kind> {
-        self.registry.by_path(group, version, plural).map(Kind::of)
+        self.registry.by_path(group, version, plural).map(|info| Kind::of(info, self.clock))
     }
 
     /// The resource a kind is served under.

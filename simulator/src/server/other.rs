@@ -9,7 +9,7 @@ use serde_json::json;
 pub(crate) const VERSION: &str = "v1.34.4";
 
 /// Answers a path that isn't an object's.
-pub(crate) fn answer(asked: &Asked<'_>) -> Result<Answer, Status> {
+pub(crate) fn answer(asked: &Asked<'_>, foreign: &[super::documents::Foreign]) -> Result<Answer, Status> {
     let path = asked.parts.uri.path().trim_end_matches('/');
     if let Some(check) = path.split('/').nth(1)
         && ["healthz", "readyz", "livez"].contains(&check)
@@ -19,7 +19,7 @@ pub(crate) fn answer(asked: &Asked<'_>) -> Result<Answer, Status> {
     match path {
         "/version" => Ok(Answer::Json(200, version().to_string().into())),
         "/metrics" => Ok(Answer::Text(200, metrics(asked))),
-        _ => super::documents::answer(asked, path),
+        _ => super::documents::answer(asked, path, foreign),
     }
 }
 

@@ -9,6 +9,7 @@ use super::pages::Pages;
 use super::service_ips::ServiceRange;
 use super::status::Status;
 use super::store::Store;
+use crate::clock::Clock;
 use crate::schema::{self, Resource};
 use serde_json::Value;
 
@@ -41,10 +42,10 @@ pub(crate) struct Written {
 }
 
 impl State {
-    pub(crate) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64, clock: Clock) -> Self {
         Self {
             store: Store::new(),
-            kinds: Kinds::new(),
+            kinds: Kinds::new(clock),
             names: Names::new(seed, "server"),
             services: ServiceRange::default(),
             policies: Policies::default(),

@@ -44,7 +44,7 @@ impl Controller for Garbage {
             }
             if let Some(dependents) = self.dependents.remove(&uid) {
                 self.gone.insert(uid);
-                dependents.into_iter().for_each(|dependent| queue.add(dependent));
+                queue.add_all(dependents);
             }
             return;
         }
@@ -98,7 +98,7 @@ impl Garbage {
             propagation: Some(Propagation::Background),
             ..DeleteOptions::of_uid(uid_of(object))
         };
-        gone_is_fine(cx.direct.delete(resource, namespace_of(object), name_of(object), options).map(|_| ()))
+        gone_is_fine(cx.direct.delete(resource, namespace_of(object), name_of(object), options))
     }
 
     fn exists(&self, cx: &Cx, object: &Value, reference: &Value) -> bool {
@@ -140,7 +140,7 @@ impl Garbage {
                     };
                     let deleted =
                         cx.direct.delete(kind, namespace_of(dependent), name_of(dependent), options);
-                    gone_is_fine(deleted.map(|_| ()))?;
+                    gone_is_fine(deleted)?;
                 }
             }
             let still = self.dependents_of(cx, object).iter().any(|(_, dependent)| blocks(dependent));

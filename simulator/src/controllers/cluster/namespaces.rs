@@ -43,9 +43,7 @@ impl Controller for Namespaces {
         for (resource, object) in cx.direct.in_namespace(name) {
             left += 1;
             if !is_terminating(&object) {
-                gone_is_fine(
-                    cx.direct.delete(&resource, name, name_of(&object), DeleteOptions::default()).map(|_| ()),
-                )?;
+                gone_is_fine(cx.direct.delete(&resource, name, name_of(&object), DeleteOptions::default()))?;
             }
         }
         if left > 0 {
