@@ -211,19 +211,12 @@ async fn an_installation_goes_after_its_parts() {
     assert!(world.api.find(&controllers).await.unwrap().is_none());
     assert!(world.api.find(SET).await.unwrap().is_some());
 
-    // The garbage collector's part, by hand.
-    for (plural, namespace, name) in [
-        ("whiskers", "calico-system", "whisker"),
-        ("goldmanes", "calico-system", "goldmane"),
-        ("apiservers", "calico-apiserver", "calico-apiserver"),
-    ] {
+    for plural in ["whiskers", "goldmanes", "apiservers"] {
         world.api.delete(&format!("{GROUP}/{plural}/default"), &json!({})).await.unwrap();
-        let background = json!({"propagationPolicy": "Background"});
-        world.api.delete(&path("/apis/apps/v1", namespace, "deployments", name), &background).await.unwrap();
     }
     world.until("the end", || async { world.api.find(INSTALLATION).await.unwrap().is_none() }).await;
     assert!(world.api.find(SET).await.unwrap().is_none());
-    assert_eq!(text(&world.api.get(&account).await.unwrap(), "/metadata/finalizers/0"), "");
+    world.until("the account's end", || async { world.api.find(&account).await.unwrap().is_none() }).await;
     // Pools have no owner.
     assert_eq!(world.api.list("/apis/crd.projectcalico.org/v1/ippools").await.unwrap().0.len(), 1);
 }
