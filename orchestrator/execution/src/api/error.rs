@@ -72,6 +72,13 @@ impl ApiError {
         self.code == 409 && self.reason != "AlreadyExists"
     }
 
+    /// A conflict that is only about who was quicker: not about another incarnation, nor about fields that
+    /// someone else owns.
+    pub fn is_lost_race(&self) -> bool {
+        let owned = self.causes.iter().any(|(reason, _)| reason == "FieldManagerConflict");
+        self.is_conflict() && !owned && !self.message.contains("recondition")
+    }
+
     /// An object of that name is there already.
     pub fn is_already_there(&self) -> bool {
         self.code == 409 && self.reason == "AlreadyExists"

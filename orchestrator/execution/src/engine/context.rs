@@ -252,7 +252,27 @@ impl<'a> StepContext<'a> {
     ///
     /// # Errors
     /// When it does not pass in a long time, or a pause was asked for.
-    pub async fn patiently<T, F>(&self, mut ask: impl FnMut() -> F) -> Result<Result<T, ApiError>, StepError>
+    pub async fn patiently<T, F>(&self, ask: impl FnMut() -> F) -> Result<Result<T, ApiError>, StepError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        self.patiently_if(ApiError::may_pass, ask).await
+    }
+
+    /// The same for requests that name no version of what they change: when someone else was quicker, the
+    /// very same request is as good as before.
+    async fn through_conflicts<T, F>(&self, ask: impl FnMut() -> F) -> Result<Result<T, ApiError>, StepError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
+        self.patiently_if(|error| error.may_pass() || error.is_lost_race(), ask).await
+    }
+
+    async fn patiently_if<T, F>(
+        &self,
+        again: impl Fn(&ApiError) -> bool,
+        mut ask: impl FnMut() -> F,
+    ) -> Result<Result<T, ApiError>, StepError>
     where
         F: Future<Output = Result<T, ApiError>>,
     {
@@ -260,9 +280,7 @@ impl<'a> StepContext<'a> {
         let mut pause = FIRST_PAUSE;
         loop {
             match ask().await {
-                Err(error) if error.may_pass() => {
-                    self.trouble(&error, since, &mut pause).await?;
-                }
+                Err(error) if again(&error) => self.trouble(&error, since, &mut pause).await?,
                 answer => return Ok(answer),
             }
         }
@@ -308,7 +326,8 @@ impl<'a> StepContext<'a> {
     /// When the server gives no answer for long.
     pub async fn create(&self, collection: &str, body: &Value) -> Result<Result<Value, ApiError>, StepError> {
         let api = self.api();
-        self.patiently(|| async {
+        self.permit().await?;
+        self.through_conflicts(|| async {
             self.permitted().await?;
             api.create(collection, body).await
         })
@@ -327,11 +346,15 @@ impl<'a> StepContext<'a> {
     ) -> Result<Result<Value, ApiError>, StepError> {
         let api = self.api();
         self.permit().await?;
-        self.patiently(|| async {
+        let ask = || async {
             self.permitted().await?;
             api.patch(path, kind, body).await
-        })
-        .await
+        };
+        if body.pointer("/metadata/resourceVersion").is_some() {
+            self.patiently(ask).await
+        } else {
+            self.through_conflicts(ask).await
+        }
     }
 
     /// Deletes one incarnation of an object; fine if it is gone or was replaced by another.
@@ -358,7 +381,7 @@ impl<'a> StepContext<'a> {
     {
         self.permit().await?;
         let answer = self
-            .patiently(|| async {
+            .through_conflicts(|| async {
                 self.permitted().await?;
                 ask().await
             })

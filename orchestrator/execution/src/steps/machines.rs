@@ -7,9 +7,14 @@ use async_trait::async_trait;
 use replank_planning::ids::MachineId;
 use replank_planning::late::Learned;
 use replank_planning::plan::action::SlotAct;
-use replank_provider_protocol::verbs::{Deletable, DeleteParams, GetParams, HostRunParams, MachineParams};
-use replank_provider_protocol::{ErrorCode, Keeping, MachineState};
+use replank_provider_protocol::verbs::{
+    Deletable, DeleteParams, GetParams, HostRunParams, ListParams, MachineParams,
+};
+use replank_provider_protocol::{ErrorCode, Keeping, MachineState, SnapshotState};
 use serde_json::{Value, json};
+
+/// How many snapshots of one machine are tried before the run pauses.
+const SNAPSHOTS: u32 = 3;
 
 fn params(cx: &StepContext<'_>, effect: &str, machine: &MachineId) -> MachineParams {
     MachineParams { mutation: cx.mutation(effect), machine: machine.clone() }
@@ -23,10 +28,24 @@ impl Step for SnapshotMachineStep {
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
         let machine = cx.slot(&self.0.slot)?.old.machine.clone();
         let provider = &cx.running.world.provider;
-        let params = params(cx, "snapshot", &machine);
-        let snapshot = cx.provider("take a snapshot", || provider.snapshot(params.clone())).await?;
-        cx.learn(Learned::Snapshot { slot: self.0.slot.clone(), snapshot: snapshot.id.clone() })?;
-        Ok(json!({"snapshot": snapshot.id}))
+        let mut last = Ok(());
+        for attempt in 0..SNAPSHOTS {
+            let params = params(cx, &format!("snapshot-{attempt}"), &machine);
+            match cx.provider("take a snapshot", || provider.snapshot(params.clone())).await {
+                Ok(snapshot) if snapshot.state != SnapshotState::Failed => {
+                    let id = snapshot.id.clone();
+                    cx.learn(Learned::Snapshot { slot: self.0.slot.clone(), snapshot: id.clone() })?;
+                    return Ok(json!({"snapshot": id}));
+                }
+                // One that was given up by an attempt before this one.
+                Err(StepError::Provider(reason)) => last = Err(StepError::Provider(reason)),
+                Err(error) => return Err(error),
+                Ok(_) => {}
+            }
+            delete_failed(cx, &machine).await?;
+        }
+        last?;
+        Err(StepError::Provider(format!("{SNAPSHOTS} snapshots of machine {machine} failed")))
     }
 
     async fn undo(
@@ -38,6 +57,24 @@ impl Step for SnapshotMachineStep {
         // Kept until `finalize`: it may be the only way back that is left.
         Ok(())
     }
+}
+
+/// Deletes this run's snapshots of a machine that failed.
+async fn delete_failed(cx: &StepContext<'_>, machine: &MachineId) -> Result<(), StepError> {
+    let provider = &cx.running.world.provider;
+    let params = ListParams { run: Some(cx.running.run.clone()), cluster: cx.running.cluster.to_string() };
+    let listing = cx.provider_at_once("list snapshots", || provider.list(params.clone())).await?;
+    for failed in listing.snapshots {
+        if failed.machine != *machine || failed.state != SnapshotState::Failed {
+            continue;
+        }
+        let params = DeleteParams {
+            mutation: cx.mutation(&format!("delete-failed-{}", failed.id)),
+            target: Deletable::Snapshot(failed.id),
+        };
+        cx.provider("delete a failed snapshot", || provider.delete(params.clone())).await?;
+    }
+    Ok(())
 }
 
 /// See [`replank_planning::plan::Action::StopMachine`].

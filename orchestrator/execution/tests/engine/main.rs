@@ -3,6 +3,7 @@
 
 mod cluster;
 mod crashes;
+mod faults;
 mod journals;
 mod locks;
 mod migration;

@@ -3,7 +3,8 @@
 use crate::cluster::Counting;
 use crate::runs::journal;
 use replank_execution::clock::VirtualClock;
-use replank_execution::{Engine, Outcome, RunDir, RunEvent, Settings, World, observe};
+use replank_execution::journal::{Journal, JournalError};
+use replank_execution::{Engine, Outcome, RunDir, RunError, RunEvent, Settings, World, observe};
 use replank_planning::checks::Consent;
 use replank_planning::intent::{Intent, Strategy};
 use replank_planning::plan::Plan;
@@ -15,8 +16,9 @@ use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::Clock;
 use replank_simulator::scenario::{Cluster, ClusterSpec};
 use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
@@ -48,9 +50,20 @@ fn planned(state: &ClusterState, strategy: Strategy) -> Plan {
     planner::plan(state, &intent, "test").unwrap()
 }
 
-async fn migrate(cluster: &Cluster, strategy: Strategy, directory: &Path) -> Outcome {
+/// A cluster of one control plane and two workers.
+pub async fn small() -> Cluster {
+    let spec = ClusterSpec { control_planes: 1, workers: 2, pods: 6, ..ClusterSpec::default() };
+    Cluster::build(spec, Clock::fixed()).await.unwrap()
+}
+
+/// The plan of a cluster as it is now.
+pub async fn planned_for(cluster: &Cluster, strategy: Strategy) -> Plan {
+    planned(&observed(&world_of(cluster)).await, strategy)
+}
+
+/// Carries a plan out, or goes on with it.
+pub async fn migrate(cluster: &Cluster, plan: Plan, directory: &Path) -> Outcome {
     let world = world_of(cluster);
-    let plan = planned(&observed(&world).await, strategy);
     let (events, mut told) = unbounded_channel();
     let run_dir = RunDir::open(directory).unwrap();
     let run = Engine::new(world, plan, run_dir, events, CancellationToken::new()).apply();
@@ -73,7 +86,8 @@ async fn story(control_planes: usize, workers: usize, pods: usize, strategy: Str
     let spec = ClusterSpec { control_planes, workers, pods, ..ClusterSpec::default() };
     let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
-    let outcome = migrate(&cluster, strategy, directory.path()).await;
+    let plan = planned_for(&cluster, strategy).await;
+    let outcome = migrate(&cluster, plan, directory.path()).await;
     assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));
     for fact in unlike(&cluster) {
         eprintln!("{fact}");
@@ -112,6 +126,68 @@ fn unlike(cluster: &Cluster) -> Vec<String> {
     let went = before.difference(&after).map(|n| format!("went: {n}"));
     let lost = network.difference(&after).map(|n| format!("lost: {n}"));
     came.chain(went).chain(lost).collect()
+}
+
+/// Loses the record of every step's first success: each step is done twice, by two processes.
+struct Forgetful {
+    inner: Box<dyn Journal>,
+    known: Arc<Mutex<BTreeSet<String>>>,
+}
+
+impl Journal for Forgetful {
+    fn append(&mut self, line: &[u8]) -> Result<(), JournalError> {
+        let line_json: Value = serde_json::from_slice(line).unwrap();
+        let record = &line_json["record"];
+        if record["record"] == "succeeded" {
+            let step = record["step"].as_str().unwrap().to_owned();
+            if self.known.lock().unwrap().insert(step) {
+                return Err(JournalError::Crashed);
+            }
+        }
+        self.inner.append(line)
+    }
+}
+
+async fn twice(strategy: Strategy) {
+    let spec = ClusterSpec { control_planes: 2, workers: 2, pods: 12, ..ClusterSpec::default() };
+    let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
+    let plan = planned(&observed(&world_of(&cluster)).await, strategy);
+    let directory = tempfile::tempdir().unwrap();
+    let known = Arc::new(Mutex::new(BTreeSet::new()));
+    let outcome = loop {
+        let (events, _told) = unbounded_channel();
+        let run_dir = RunDir::open(directory.path()).unwrap();
+        let known = known.clone();
+        let run = Engine::new(world_of(&cluster), plan.clone(), run_dir, events, CancellationToken::new())
+            .with_journal(Box::new(move |inner| Box::new(Forgetful { inner, known })))
+            .apply()
+            .await;
+        match run {
+            Err(RunError::Journal(JournalError::Crashed)) => {}
+            ended => break ended.unwrap(),
+        }
+    };
+    assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));
+    assert_eq!(known.lock().unwrap().len(), plan.steps.len());
+    let mut effects: BTreeMap<(String, String), usize> = BTreeMap::new();
+    for effect in cluster.datacenter.effects() {
+        if matches!(effect.effect.as_str(), "create" | "stop" | "start" | "delete" | "snapshot") {
+            *effects.entry((effect.effect, effect.subject)).or_default() += 1;
+        }
+    }
+    let repeated: Vec<_> = effects.iter().filter(|(_, count)| **count > 1).collect();
+    assert!(repeated.is_empty(), "{repeated:?}");
+    assert_eq!(cluster.datacenter.machines().len(), 8);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_step_of_a_rolling_migration_can_be_done_twice() {
+    twice(Strategy::Rolling).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_step_of_a_cutover_can_be_done_twice() {
+    twice(Strategy::Cutover).await;
 }
 
 #[tokio::test(start_paused = true)]

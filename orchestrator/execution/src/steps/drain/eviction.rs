@@ -59,7 +59,7 @@ fn answer(error: ApiError) -> Answer {
     match error.code {
         404 => Answer::Accepted,
         // Another incarnation is another pod; a lost race is looked at again.
-        409 if error.message.contains("UID") || error.message.contains("uid") => Answer::Accepted,
+        409 if !error.is_lost_race() => Answer::Accepted,
         409 => Answer::Again { message: error.message, after },
         429 => match cause {
             Some(message) => Answer::Blocked { budget: budget(&message), message },

@@ -1,0 +1,51 @@
+//! Faults that pass by themselves, and faults that don't.
+
+use crate::migration::{migrate, planned_for, small};
+use crate::runs::journal;
+use replank_execution::Outcome;
+use replank_planning::intent::Strategy;
+use replank_simulator::faults::Fault;
+use std::time::Duration;
+
+fn raise(cluster: &replank_simulator::scenario::Cluster, fault: Fault) {
+    cluster.server.faults().raise(fault);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_passes_by_itself_never_pauses_a_run() {
+    let ours = |name: &str| Fault::named(name).client("replank");
+    let stories: Vec<(&str, Vec<Fault>)> = vec![
+        ("429", vec![ours("too-many-requests").rate(0.2)]),
+        ("500", vec![ours("internal-error").rate(0.2)]),
+        ("503", vec![ours("unavailable").rate(0.2)]),
+        ("409", vec![ours("conflict").rate(0.2)]),
+        ("dropped", vec![ours("dropped-connection").rate(0.2)]),
+        ("lost", vec![ours("lost-response").rate(0.2)]),
+        ("watches", vec![Fault::named("watch-ends").delay(Duration::from_secs(5))]),
+        ("slow", vec![ours("slow").delay(Duration::from_secs(2))]),
+        ("machines", vec![Fault::named("machine-api-unavailable").rate(0.2)]),
+        ("machines lost", vec![Fault::named("machine-api-lost-response").rate(0.3)]),
+        ("no capacity", vec![Fault::named("machine-create-fails").count(2)]),
+        ("slow boot", vec![Fault::named("machine-never-boots").delay(Duration::from_secs(120)).count(1)]),
+        ("failed boot", vec![Fault::named("machine-boot-fails").count(2)]),
+        ("command", vec![Fault::named("host-command-fails").count(2)]),
+        ("host", vec![Fault::named("host-unreachable").rate(0.2)]),
+        ("snapshot", vec![Fault::named("snapshot-fails").count(1)]),
+        ("images", vec![Fault::named("image-pull-fails").count(3)]),
+    ];
+    let only = std::env::var("REPLANK_FAULT").ok();
+    for (name, faults) in stories {
+        if only.as_ref().is_some_and(|o| o != name) {
+            continue;
+        }
+        let cluster = small().await;
+        let plan = planned_for(&cluster, Strategy::Rolling).await;
+        faults.into_iter().for_each(|f| raise(&cluster, f));
+        let directory = tempfile::tempdir().unwrap();
+        let outcome = migrate(&cluster, plan, directory.path()).await;
+        assert_eq!(outcome, Outcome::Finished, "{name}: {}", journal(directory.path()));
+        assert!(!journal(directory.path()).contains("\"record\":\"paused\""), "{name}");
+        let made = cluster.datacenter.machines();
+        assert_eq!(made.len(), 6, "{name}: {made:#?}");
+    }
+}
