@@ -1,12 +1,14 @@
 //! What all agents share: their shape, their patience and their attention.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::BoxStream;
+use futures::{Stream, StreamExt};
+use serde_json::Value;
 
-use crate::machines::api::{Api, ApiFailure};
+use crate::machines::api::{Api, ApiFailure, Change, text};
 use crate::machines::{ContainerSpecView, Exit, Program, ProgramContext};
 
 /// A program made of two functions.
@@ -101,12 +103,24 @@ where
 pub(super) struct Attention(BoxStream<'static, ()>);
 
 impl Attention {
-    /// Listens to collections (with their query, if any). One that can't be watched is tried
-    /// again for ever; a watch that ends counts as a change.
-    pub(super) fn to(api: &Api, collections: &[(&str, &str)], retry: Duration) -> Self {
-        let streams = collections
-            .iter()
-            .map(|(path, query)| changes(api.clone(), (*path).to_owned(), (*query).to_owned(), retry));
+    /// Listens to collections. One that can't be watched is tried again for ever; a watch that
+    /// ends counts as a change.
+    pub(super) fn to(api: &Api, collections: &[&str], retry: Duration) -> Self {
+        Self::merged(collections.iter().map(|path| changes(api.clone(), (*path).to_owned(), false, retry)))
+    }
+
+    /// Listens to the coming and going of objects only, not to their changes: most changes of
+    /// Nodes are heartbeats.
+    pub(super) fn to_comings(api: &Api, collections: &[&str], retry: Duration) -> Self {
+        Self::merged(collections.iter().map(|path| changes(api.clone(), (*path).to_owned(), true, retry)))
+    }
+
+    /// Listens to all that these listen to.
+    pub(super) fn and(self, other: Self) -> Self {
+        Self::merged([self.0, other.0])
+    }
+
+    fn merged(streams: impl IntoIterator<Item = BoxStream<'static, ()>>) -> Self {
         Self(futures::stream::select_all(streams).boxed())
     }
 
@@ -127,18 +141,20 @@ impl Attention {
     }
 }
 
-fn changes(api: Api, path: String, query: String, retry: Duration) -> BoxStream<'static, ()> {
+fn changes(api: Api, path: String, comings: bool, retry: Duration) -> BoxStream<'static, ()> {
     let sessions = futures::stream::unfold((), move |()| {
-        let (api, path, query) = (api.clone(), path.clone(), query.clone());
+        let (api, path) = (api.clone(), path.clone());
         async move {
-            let joint = if query.is_empty() { "" } else { "?" };
             loop {
                 let opened = async {
-                    let (_, version) = api.list(&format!("{path}{joint}{query}")).await?;
-                    api.watch(&path, &query, &version).await
+                    let (known, version) = api.list(&path).await?;
+                    Ok::<_, ApiFailure>((known, api.watch(&path, "", &version).await?))
                 };
                 match opened.await {
-                    Ok(events) => return Some((session(events), ())),
+                    Ok((known, events)) => {
+                        let known = comings.then(|| known.iter().map(uid).collect());
+                        return Some((session(known, events), ()));
+                    }
                     Err(_) => tokio::time::sleep(retry).await,
                 }
             }
@@ -147,14 +163,27 @@ fn changes(api: Api, path: String, query: String, retry: Duration) -> BoxStream<
     sessions.flatten().boxed()
 }
 
-/// One watch until it fails: a change at its start, since what came before is unknown.
+fn uid(object: &Value) -> String {
+    text(object, "/metadata/uid").to_owned()
+}
+
+/// One watch until it fails: a change at its start, since what came before is unknown. With a set
+/// of known objects, only those that come or go count.
 fn session(
-    events: impl futures::Stream<Item = Result<crate::machines::api::Change, ApiFailure>> + Send + 'static,
+    mut known: Option<BTreeSet<String>>,
+    events: impl Stream<Item = Result<Change, ApiFailure>> + Send + 'static,
 ) -> BoxStream<'static, ()> {
-    use crate::machines::api::Change;
     let changes = events
         .take_while(|event| std::future::ready(event.is_ok()))
-        .filter(|event| std::future::ready(!matches!(event, Ok(Change::Bookmark(_)))))
+        .filter(move |event| {
+            let counts = match (event, &mut known) {
+                (Ok(Change::Applied(object)), Some(known)) => known.insert(uid(object)),
+                (Ok(Change::Deleted(object)), Some(known)) => known.remove(&uid(object)),
+                (Ok(Change::Applied(_) | Change::Deleted(_)), None) => true,
+                _ => false,
+            };
+            std::future::ready(counts)
+        })
         .map(|_| ());
     futures::stream::once(std::future::ready(())).chain(changes).boxed()
 }

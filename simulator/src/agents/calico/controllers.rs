@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use super::{datastore, ipam_gc};
+use super::{datastore, finalizers, ipam_gc};
 use crate::agents::support::{Attention, Fatal, unless_stopped};
 use crate::machines::ProgramContext;
+use crate::machines::api::ApiFailure;
 use crate::machines::cni::calico::Datastore;
 
 /// Between two full looks at all allocations.
 const RECONCILE: Duration = Duration::from_secs(300);
 /// How soon to look again at a node whose pods are still there.
 const AGAIN: Duration = Duration::from_secs(30);
+/// Changes that come together are looked at together.
+const SETTLE: Duration = Duration::from_millis(200);
 
 /// Writes its configuration, then follows nodes.
 pub(super) async fn run(context: &ProgramContext) -> Result<(), Fatal> {
@@ -33,36 +36,37 @@ async fn serve(context: &ProgramContext, datastore: &Datastore) {
     if !follows_nodes {
         std::future::pending::<()>().await;
     }
-    let mut attention =
-        Attention::to(&datastore.api, &[("/api/v1/nodes", "")], context.durations.program_retry);
-    let mut known = None;
-    let mut again = RECONCILE;
+    let retry = context.durations.program_retry;
+    let (pools, tiers) = (format!("{}/ippools", datastore.group), format!("{}/tiers", datastore.group));
+    let mut attention = Attention::to_comings(&datastore.api, &["/api/v1/nodes"], retry).and(Attention::to(
+        &datastore.api,
+        &[&pools, &tiers],
+        retry,
+    ));
+    let mut wait = RECONCILE;
     loop {
-        let timed_out =
-            tokio::time::timeout(again, attention.next(Duration::from_millis(200))).await.is_err();
-        let Ok((nodes, _)) = datastore.api.list("/api/v1/nodes").await else {
-            again = context.durations.program_retry;
-            continue;
-        };
-        let names = ipam_gc::names(&nodes);
-        // Heartbeats change no names, and only a node that went leaves anything behind.
-        if !timed_out && known.as_ref() == Some(&names) {
-            continue;
-        }
-        again = match ipam_gc::collect(datastore, &names).await {
+        // A change, or the time for a full look: the same is done.
+        let _ = tokio::time::timeout(wait, attention.next(SETTLE)).await;
+        wait = match look(datastore).await {
             Ok(true) => RECONCILE,
             Ok(false) => AGAIN,
             Err(failure) => {
                 tracing::debug!("calico-kube-controllers: {failure}");
-                context.durations.program_retry
+                retry
             }
         };
-        known = Some(names);
     }
 }
 
+/// Looks at everything; `false` if something has to be looked at again soon.
+async fn look(datastore: &Datastore) -> Result<bool, ApiFailure> {
+    let (nodes, _) = datastore.api.list("/api/v1/nodes").await?;
+    let collected = ipam_gc::collect(datastore, &ipam_gc::names(&nodes)).await?;
+    Ok(finalizers::release(datastore).await? && collected)
+}
+
 /// Makes the controllers' own configuration.
-async fn configure(datastore: &Datastore) -> Result<(), crate::machines::api::ApiFailure> {
+async fn configure(datastore: &Datastore) -> Result<(), ApiFailure> {
     let spec = json!({
         "controllers": {"node": {
             "hostEndpoint": {"autoCreate": "Disabled"},

@@ -6,6 +6,7 @@
 mod api_server;
 mod controllers;
 mod datastore;
+mod finalizers;
 mod install;
 mod ipam_gc;
 mod node;

@@ -37,6 +37,9 @@ async fn start(context: &ProgramContext, datastore: &Datastore, node: &str) -> R
     tokio::time::sleep(context.durations.probe).await;
     startup::defaults(context, datastore).await.doing("failed to write Calico's defaults")?;
     startup::announce(context, datastore, node).await.doing("unable to set node resource configuration")?;
+    // The CNI plugin looks for the node's name there.
+    let written = context.files.write("/var/lib/calico/nodename", node, 0o644);
+    written.map_err(|error| Fatal::Because(format!("unable to write nodename: {error}")))?;
     if startup::is_network(context) {
         startup::set_network(context, datastore, node, true)
             .await

@@ -1,12 +1,14 @@
 //! flanneld's life: configuration, lease, subnet file, peers.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+
+use futures::StreamExt;
+use serde_json::Value;
 
 use super::lease::{self, Lease, acquire};
 use super::net_conf::{NetConf, gateway};
-use crate::agents::support::{Attention, Doing, Fatal, patiently, unless_stopped};
-use crate::machines::api::{Api, core, text};
+use crate::agents::support::{Doing, Fatal, patiently, unless_stopped};
+use crate::machines::api::{Api, ApiFailure, Change, core, text};
 use crate::machines::{HostHandle, Interface, ProgramContext};
 
 /// The fact that a running flanneld publishes on its host: `podCIDR via public-ip` of every peer
@@ -97,22 +99,86 @@ fn write_subnet_file(context: &ProgramContext, conf: &NetConf, lease: &Lease) ->
 
 /// Keeps routes to every announced peer; there is no range check on them.
 async fn follow_peers(context: &ProgramContext, api: &Api, own: &str) {
-    let prefix = "flannel.alpha.coreos.com";
-    let mut attention = Attention::to(api, &[("/api/v1/nodes", "")], context.durations.program_retry);
     loop {
-        attention.next(Duration::from_millis(100)).await;
-        let Ok((nodes, _)) = api.list("/api/v1/nodes").await else { continue };
-        let peers: BTreeMap<&str, &str> = nodes
-            .iter()
-            .filter(|node| text(node, "/metadata/name") != own)
-            .filter_map(|node| {
-                let annotations = &node["metadata"]["annotations"];
-                let managed = annotations[format!("{prefix}/kube-subnet-manager")] == "true";
-                let ip = annotations[format!("{prefix}/public-ip")].as_str()?;
-                managed.then_some((text(node, "/spec/podCIDR"), ip))
+        // A watch ends now and then; what happened meanwhile is in the next list.
+        if let Err(failure) = follow_once(context, api, own).await {
+            tracing::debug!(node = %context.node, "flanneld follows its peers again: {failure}");
+        }
+        tokio::time::sleep(context.durations.program_retry).await;
+    }
+}
+
+async fn follow_once(context: &ProgramContext, api: &Api, own: &str) -> Result<(), ApiFailure> {
+    const NODES: &str = "/api/v1/nodes";
+    let (nodes, version) = api.list(NODES).await?;
+    let mut peers = Peers::default();
+    for node in &nodes {
+        peers.see(own, node);
+    }
+    peers.publish(&context.host);
+    let mut changes = std::pin::pin!(api.watch(NODES, "", &version).await?);
+    while let Some(change) = changes.next().await {
+        let changed = match change? {
+            Change::Applied(node) => peers.see(own, &node),
+            Change::Deleted(node) => peers.routes.remove(text(&node, "/metadata/name")).is_some(),
+            Change::Bookmark(_) => false,
+        };
+        if changed {
+            peers.publish(&context.host);
+        }
+    }
+    Ok(())
+}
+
+/// Routes by the peers' names.
+#[derive(Default)]
+struct Peers {
+    routes: BTreeMap<String, String>,
+}
+
+impl Peers {
+    /// Takes a Node in; `true` if that changes a route.
+    fn see(&mut self, own: &str, node: &Value) -> bool {
+        let name = text(node, "/metadata/name");
+        let annotation = |key: &str| {
+            node["metadata"]["annotations"][format!("flannel.alpha.coreos.com/{key}")]
+                .as_str()
+                .unwrap_or_default()
+        };
+        let cidr = text(node, "/spec/podCIDR");
+        if name == own || annotation("kube-subnet-manager") != "true" || cidr.is_empty() {
+            return self.routes.remove(name).is_some();
+        }
+        let route = format!("{cidr} via {}", annotation("public-ip"));
+        self.routes.insert(name.to_owned(), route.clone()) != Some(route)
+    }
+
+    fn publish(&self, host: &HostHandle) {
+        let lines: Vec<&str> = self.routes.values().map(String::as_str).collect();
+        host.publish(PEERS, &lines.join("\n"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_peer_is_who_announced_itself_whatever_its_range() {
+        let node = |name: &str, managed: &str| {
+            json!({
+                "metadata": {"name": name, "annotations": {
+                    "flannel.alpha.coreos.com/kube-subnet-manager": managed, "flannel.alpha.coreos.com/public-ip": "10.0.0.9",
+                }},
+                "spec": {"podCIDR": "192.168.9.0/24"},
             })
-            .collect();
-        let lines: Vec<String> = peers.into_iter().map(|(cidr, ip)| format!("{cidr} via {ip}")).collect();
-        context.host.publish(PEERS, &lines.join("\n"));
+        };
+        let mut peers = Peers::default();
+        assert!(!peers.see("w1", &node("w1", "true")));
+        assert!(!peers.see("w1", &node("w2", "false")));
+        assert!(peers.see("w1", &node("w2", "true")));
+        assert!(!peers.see("w1", &node("w2", "true")));
+        assert_eq!(peers.routes["w2"], "192.168.9.0/24 via 10.0.0.9");
     }
 }

@@ -14,7 +14,7 @@ use crate::machines::ProgramContext;
 use crate::machines::api::{Api, ApiFailure, text};
 
 /// What the operator reacts to.
-const WATCHED: [&str; 20] = [
+const WATCHED: [&str; 17] = [
     "/apis/operator.tigera.io/v1/installations",
     "/apis/operator.tigera.io/v1/apiservers",
     "/apis/operator.tigera.io/v1/goldmanes",
@@ -28,13 +28,10 @@ const WATCHED: [&str; 20] = [
     "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
     "/apis/storage.k8s.io/v1/csidrivers",
     "/api/v1/namespaces",
-    "/api/v1/nodes",
     "/api/v1/namespaces/calico-system/serviceaccounts",
     "/api/v1/namespaces/calico-system/configmaps",
     "/api/v1/namespaces/calico-system/secrets",
     "/api/v1/namespaces/calico-system/services",
-    "/api/v1/namespaces/calico-system/pods",
-    "/api/v1/namespaces/calico-apiserver/pods",
 ];
 
 /// Changes that come together are looked at together.
@@ -58,8 +55,9 @@ impl Operator<'_> {
     async fn serve(&self) {
         tokio::time::sleep(self.context.durations.probe).await;
         self.context.set_ready(true);
-        let watched = WATCHED.map(|path| (path, ""));
-        let mut attention = Attention::to(&self.api, &watched, self.context.durations.program_retry);
+        let retry = self.context.durations.program_retry;
+        let nodes = Attention::to_comings(&self.api, &["/api/v1/nodes"], retry);
+        let mut attention = Attention::to(&self.api, &WATCHED, retry).and(nodes);
         loop {
             let wait = match self.pass().await {
                 Ok(()) => RESYNC,

@@ -89,6 +89,16 @@ fn node_pod(backend: &str) -> Value {
     }})
 }
 
+fn controllers_pod() -> Value {
+    json!({"spec": {
+        "serviceAccountName": "calico-kube-controllers", "tolerations": [{"operator": "Exists"}],
+        "containers": [{
+            "name": "c", "image": "calico/kube-controllers:v3.30.3", "env": [{"name": "ENABLED_CONTROLLERS", "value": "node,loadbalancer"}],
+            "readinessProbe": {"exec": {"command": ["/usr/bin/check-status", "-r"]}},
+        }],
+    }})
+}
+
 async fn worker() -> World {
     let world = World::running(agents::programs()).initialised().await;
     world.join("w1", MachineRole::Worker).await;
@@ -126,9 +136,11 @@ async fn calico_makes_its_defaults_and_pods_get_addresses_of_a_block() {
     let failures = world.events("FailedCreatePodSandBox").await;
     assert!(failures.iter().any(|text| text.contains("no configured Calico pools")), "{failures:?}");
 
-    // A day and a half later the token is another, and still good.
+    world.api.delete(&core("default", "pods", "late"), &json!({})).await.unwrap();
+
+    // After a quarter of its day the token is another.
     let (_, first) = world.run("w1", "cat /etc/cni/net.d/calico-kubeconfig").await;
-    tokio::time::sleep(Duration::from_secs(36 * 3600)).await;
+    tokio::time::sleep(Duration::from_secs(7 * 3600)).await;
     let (_, second) = world.run("w1", "cat /etc/cni/net.d/calico-kubeconfig").await;
     assert_ne!(first, second);
     world.api.delete(&core("default", "pods", "web"), &json!({})).await.unwrap();
@@ -146,14 +158,7 @@ async fn blocks_of_a_node_that_is_gone_are_given_back() {
     world.start_pod("calico", "w1", node_pod("vxlan")).await;
     world.ready("calico").await;
     world.bridge("cp1", "10.9.0.0/24");
-    let controllers = json!({"spec": {
-        "serviceAccountName": "calico-kube-controllers", "tolerations": [{"operator": "Exists"}],
-        "containers": [{
-            "name": "c", "image": "calico/kube-controllers:v3.30.3", "env": [{"name": "ENABLED_CONTROLLERS", "value": "node,loadbalancer"}],
-            "readinessProbe": {"exec": {"command": ["/usr/bin/check-status", "-r"]}},
-        }],
-    }});
-    world.start_pod("controllers", "cp1", controllers).await;
+    world.start_pod("controllers", "cp1", controllers_pod()).await;
     world.ready("controllers").await;
     let blocks = || async { world.api.list(&format!("{GROUP}/ipamblocks")).await.unwrap().0.len() };
     assert_eq!(blocks().await, 1);
@@ -167,6 +172,26 @@ async fn blocks_of_a_node_that_is_gone_are_given_back() {
     for plural in ["blockaffinities", "ipamhandles"] {
         assert!(world.api.list(&format!("{GROUP}/{plural}")).await.unwrap().0.is_empty(), "{plural}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_pools_have_finalizers_the_controllers_take_them_away_last() {
+    let world = worker().await;
+    world.start_pod("calico", "w1", node_pod("vxlan")).await;
+    world.ready("calico").await;
+    world.bridge("cp1", "10.9.0.0/24");
+    let path = format!("{GROUP}/ippools/default-ipv4-ippool");
+    let held = json!({"metadata": {"finalizers": ["projectcalico.org/ippool-finalizer"]}});
+    world.api.patch(&path, crate::machines::api::Patch::Merge, &held).await.unwrap();
+    world.api.delete(&path, &json!({})).await.unwrap();
+    world.start_pod("controllers", "cp1", controllers_pod()).await;
+    world.ready("controllers").await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert!(world.api.find(&path).await.unwrap().is_some(), "the tunnel's address is of this pool");
+    let id = world.machine("w1").id;
+    world.datacenter.stop(&id, crate::machines::Caller::default()).unwrap();
+    world.api.delete(&core("", "nodes", "w1"), &json!({})).await.unwrap();
+    world.until("the pool's end", || async { world.api.find(&path).await.unwrap().is_none() }).await;
 }
 
 #[tokio::test(start_paused = true)]
