@@ -72,6 +72,24 @@ async fn flannel_by_manifest() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn flannel_with_the_manifests_of_a_migration_to_calico() {
+    let folder = manifests!("flannel_with_the_manifests_of_a_migration_to_calico");
+    let files = ["kube-flannel-v0.28.9.yml", "flannel-migration-calico-v3.27.2.yaml"];
+    let cluster = Cluster::with(&folder, &files, "10.244.0.0/16").await;
+    addresses_start_with(&cluster, "10.244.").await;
+    // Calico's agents wait for a label that no node has.
+    let set = cluster.get("/apis/apps/v1/namespaces/kube-system/daemonsets/calico-node").await.unwrap();
+    assert_eq!(set["status"]["desiredNumberScheduled"], 0);
+    cluster.install(&folder, "flannel-migration-job-v3.27.2.yaml").await;
+    let job = "/apis/batch/v1/namespaces/kube-system/jobs/flannel-migration";
+    cluster
+        .until("the Job's end", || async {
+            condition(&cluster.get(job).await.unwrap_or_default(), "Complete") == "True"
+        })
+        .await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn calico_by_operator() {
     let folder = manifests!("calico_by_operator");
     let files = [

@@ -11,7 +11,7 @@ use crate::machines::stories::world::{World, condition};
 
 const GROUP: &str = "/apis/crd.projectcalico.org/v1";
 
-async fn install_kinds(world: &World) {
+pub(super) async fn install_kinds(world: &World) {
     for (plural, kind) in [
         ("clusterinformations", "ClusterInformation"),
         ("felixconfigurations", "FelixConfiguration"),
@@ -43,7 +43,7 @@ async fn account(world: &World, name: &str, rules: Value) {
 }
 
 /// No more rights than upstream gives: none to patch Calico's own kinds.
-async fn accounts(world: &World) {
+pub(super) async fn accounts(world: &World) {
     let own = json!({
         "apiGroups": ["crd.projectcalico.org"], "resources": ["*"], "verbs": ["get", "list", "watch", "create", "update", "delete"],
     });
@@ -58,7 +58,7 @@ async fn accounts(world: &World) {
     account(world, "calico-kube-controllers", json!([own, read])).await;
 }
 
-fn node_pod(backend: &str) -> Value {
+pub(super) fn node_pod(backend: &str) -> Value {
     let conf = json!({"name": "k8s-pod-network", "cniVersion": "0.3.1", "plugins": [
         {
             "type": "calico", "nodename": "__KUBERNETES_NODE_NAME__", "ipam": {"type": "calico-ipam"},
@@ -99,7 +99,7 @@ fn controllers_pod() -> Value {
     }})
 }
 
-async fn worker() -> World {
+pub(super) async fn worker() -> World {
     let world = World::running(agents::programs()).initialised().await;
     world.join("w1", MachineRole::Worker).await;
     world.node("w1").await;

@@ -2,5 +2,6 @@
 
 mod addons;
 mod calico;
+mod canal;
 mod flannel;
 mod operator;
