@@ -205,6 +205,11 @@ impl Lock {
         }
     }
 
+    /// Whether the lock is surely held right now.
+    pub fn is_held(&self) -> bool {
+        matches!(&*self.state.borrow(), State::Held { until } if Instant::now() < *until)
+    }
+
     /// Gives the lock back, so that the next run need not wait. Fails silently: the Lease runs out anyway.
     pub async fn release(&self) {
         let Ok(Some(current)) = self.api.find(&lease_path()).await else { return };

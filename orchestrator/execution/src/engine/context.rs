@@ -30,6 +30,9 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(8);
 /// How long an API server that gives no answer is waited for before the run pauses: longer than a
 /// control plane's reboot.
 const PATIENCE: Duration = Duration::from_mins(15);
+/// How long a step may wait without anything about its reason changing before the run pauses: longer than
+/// anything that goes on by itself takes between two of its changes.
+const STALLED: Duration = Duration::from_mins(15);
 /// How often a provider that answers "pending" is asked again: its backend can't be watched.
 const PROVIDER_POLL: Duration = Duration::from_secs(2);
 /// How long a provider that answers "pending", or fails in a way that may pass, is asked again.
@@ -58,17 +61,21 @@ pub struct StepContext<'a> {
     waits: Mutex<Waits>,
 }
 
-#[derive(Default)]
 struct Waits {
     /// What the journal knows.
     recorded: Option<Waiting>,
     /// What was told to whoever watches.
     told: Option<Waiting>,
+    /// Everything that was ever waited for: what comes again is no progress.
+    seen: BTreeSet<Waiting>,
+    /// When something new was last waited for.
+    progress: Instant,
 }
 
 impl<'a> StepContext<'a> {
     pub(crate) fn new(running: &'a Running, step: &'a PlannedStep) -> Self {
-        Self { running, step, waits: Mutex::default() }
+        let waits = Waits { recorded: None, told: None, seen: BTreeSet::new(), progress: Instant::now() };
+        Self { running, step, waits: Mutex::new(waits) }
     }
 
     /// The plan.
@@ -181,6 +188,9 @@ impl<'a> StepContext<'a> {
             let record = waits.recorded.as_ref() != Some(&essence);
             if tell {
                 waits.told = Some(waiting.clone());
+                if waits.seen.insert(waiting.clone()) {
+                    waits.progress = Instant::now();
+                }
             }
             if record {
                 waits.recorded = Some(essence);
@@ -209,6 +219,18 @@ impl<'a> StepContext<'a> {
         StepError::Deadline { waiting: Box::new(self.waits_for().unwrap_or_else(nothing)), seconds }
     }
 
+    /// Ends when nothing new has been waited for in a long time.
+    pub(crate) async fn stalled(&self) -> StepError {
+        loop {
+            let progress = self.waits.lock().unwrap_or_else(PoisonError::into_inner).progress;
+            let until = progress + STALLED;
+            if Instant::now() >= until {
+                return self.deadline(STALLED.as_secs());
+            }
+            tokio::time::sleep_until(until).await;
+        }
+    }
+
     /// A point at which the step may be left and taken up again.
     ///
     /// # Errors
@@ -235,7 +257,13 @@ impl<'a> StepContext<'a> {
     /// When it is lost.
     pub async fn permit(&self) -> Result<(), StepError> {
         let mut failed = Ok(());
-        let permit = self.running.lock.permit(|| failed = self.waiting(Waiting::LockNotRenewed)).await;
+        let permit = tokio::select! {
+            biased;
+            permit = self.running.lock.permit(|| failed = self.waiting(Waiting::LockNotRenewed)) => permit,
+            // A lock that comes back is not for steps that were asked to stop.
+            () = self.running.stop.cancelled() => return Err(StepError::Paused),
+            () = tokio::time::sleep(PATIENCE) => return Err(self.deadline(PATIENCE.as_secs())),
+        };
         failed?;
         Ok(permit?)
     }

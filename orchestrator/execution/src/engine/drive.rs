@@ -46,7 +46,7 @@ async fn once(cx: &StepContext<'_>, act: &dyn steps::Step) -> Result<(), StepErr
     // What was captured before the first try stands: the world may have changed since by our own act.
     let before = match record.phase {
         StepPhase::Pending | StepPhase::Undone => {
-            act.check(cx).await?;
+            unless_stalled(cx, act, act.check(cx)).await?;
             act.capture(cx).await?
         }
         _ => record.before.unwrap_or_default(),
@@ -57,9 +57,26 @@ async fn once(cx: &StepContext<'_>, act: &dyn steps::Step) -> Result<(), StepErr
         attempt: record.attempt + 1,
         before: before.clone(),
     })?;
-    let after = act.apply(cx, &before).await?;
+    let after = unless_stalled(cx, act, act.apply(cx, &before)).await?;
     running.ledger.record(Record::Succeeded { step: id, after })?;
     Ok(())
+}
+
+/// Leaves a step that waits for the same thing for too long. It can be taken up again from there, as after a
+/// crash.
+async fn unless_stalled<T>(
+    cx: &StepContext<'_>,
+    act: &dyn steps::Step,
+    doing: impl Future<Output = Result<T, StepError>>,
+) -> Result<T, StepError> {
+    if act.has_deadline() {
+        return doing.await;
+    }
+    tokio::select! {
+        biased;
+        done = doing => done,
+        stalled = cx.stalled() => Err(stalled),
+    }
 }
 
 /// Takes one step back.
@@ -71,7 +88,7 @@ pub(super) async fn backward(running: &Running, step: &PlannedStep) -> Result<()
     running.ledger.record(Record::UndoStarted { step: step.id.clone(), attempt: record.undo_attempt + 1 })?;
     let before = record.before.unwrap_or_default();
     if step.undo != replank_planning::plan::Undo::Nothing {
-        act.undo(&cx, &before, record.after.as_ref()).await?;
+        unless_stalled(&cx, act.as_ref(), act.undo(&cx, &before, record.after.as_ref())).await?;
     }
     running.ledger.record(Record::UndoSucceeded { step: step.id.clone() })?;
     Ok(())

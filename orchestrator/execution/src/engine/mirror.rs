@@ -34,7 +34,7 @@ pub(super) async fn keep(running: &Running) {
 
 /// Writes the mirror once.
 pub(super) async fn write(running: &Running) {
-    if running.lock.permit(|| ()).await.is_err() {
+    if !running.lock.is_held() {
         return;
     }
     let status = running.ledger.state(|state| summary(running, state));

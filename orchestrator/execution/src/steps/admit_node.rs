@@ -37,6 +37,10 @@ struct Views {
 
 #[async_trait]
 impl Step for AdmitNodeStep {
+    fn has_deadline(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
         let until = Instant::now() + Duration::from_secs(self.0.deadline_seconds);
         let new = NodeRef::New { slot: self.0.slot.clone() };

@@ -8,13 +8,16 @@ use replank_planning::ids::MachineId;
 use replank_planning::late::Learned;
 use replank_planning::plan::action::SlotAct;
 use replank_provider_protocol::verbs::{
-    Deletable, DeleteParams, GetParams, HostRunParams, ListParams, MachineParams,
+    Deletable, DeleteParams, GetParams, HostRunParams, ListParams, MachineParams, Progress,
 };
-use replank_provider_protocol::{ErrorCode, Keeping, MachineState, SnapshotState};
+use replank_provider_protocol::{ErrorCode, Keeping, MachineState, Retry, SnapshotState};
 use serde_json::{Value, json};
 
 /// How many snapshots of one machine are tried before the run pauses.
 const SNAPSHOTS: u32 = 3;
+
+/// How many operations one step may have begun in all, those given up before a pause included.
+const OPERATIONS: u32 = 100;
 
 fn params(cx: &StepContext<'_>, effect: &str, machine: &MachineId) -> MachineParams {
     MachineParams { mutation: cx.mutation(effect), machine: machine.clone() }
@@ -28,24 +31,36 @@ impl Step for SnapshotMachineStep {
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
         let machine = cx.slot(&self.0.slot)?.old.machine.clone();
         let provider = &cx.running.world.provider;
-        let mut last = Ok(());
-        for attempt in 0..SNAPSHOTS {
+        let mut tried = 0;
+        for attempt in 0..OPERATIONS {
             let params = params(cx, &format!("snapshot-{attempt}"), &machine);
-            match cx.provider("take a snapshot", || provider.snapshot(params.clone())).await {
-                Ok(snapshot) if snapshot.state != SnapshotState::Failed => {
-                    let id = snapshot.id.clone();
+            let ask = || async {
+                match provider.snapshot(params.clone()).await {
+                    Ok(Progress::Done { value }) => Ok(Progress::Done { value: Ok(value) }),
+                    Ok(Progress::Pending { message }) => Ok(Progress::Pending { message }),
+                    Err(error) if error.retry == Retry::MayHelp => Err(error),
+                    Err(error) => Ok(Progress::Done { value: Err(error) }),
+                }
+            };
+            match cx.provider("take a snapshot", ask).await? {
+                Ok(snapshot) => {
+                    let id = snapshot.id;
                     cx.learn(Learned::Snapshot { slot: self.0.slot.clone(), snapshot: id.clone() })?;
                     return Ok(json!({"snapshot": id}));
                 }
-                // One that was given up by an attempt before this one.
-                Err(StepError::Provider(reason)) => last = Err(StepError::Provider(reason)),
-                Err(error) => return Err(error),
-                Ok(_) => {}
+                // This operation's snapshot failed and was deleted by an attempt before this one.
+                Err(error) if error.code == ErrorCode::NotFound && exists(cx, &machine).await? => {}
+                Err(error) => {
+                    delete_failed(cx, &machine).await?;
+                    tried += 1;
+                    if tried == SNAPSHOTS {
+                        let reason = format!("{SNAPSHOTS} snapshots of machine {machine} failed: {error}");
+                        return Err(StepError::Provider(reason));
+                    }
+                }
             }
-            delete_failed(cx, &machine).await?;
         }
-        last?;
-        Err(StepError::Provider(format!("{SNAPSHOTS} snapshots of machine {machine} failed")))
+        Err(StepError::Provider(format!("machine {machine} can't be snapshotted")))
     }
 
     async fn undo(

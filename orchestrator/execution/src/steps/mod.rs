@@ -35,6 +35,11 @@ use serde_json::Value;
 /// One step of a plan, as it acts on the world.
 #[async_trait]
 pub trait Step: Send + Sync {
+    /// Whether the step ends its own waiting by a deadline of the plan's.
+    fn has_deadline(&self) -> bool {
+        false
+    }
+
     /// Waits for what the step needs, and refuses what waiting won't mend. Changes nothing.
     async fn check(&self, _cx: &StepContext<'_>) -> Result<(), StepError> {
         Ok(())

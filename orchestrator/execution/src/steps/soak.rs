@@ -17,6 +17,10 @@ pub struct SoakStep(pub Soak);
 
 #[async_trait]
 impl Step for SoakStep {
+    fn has_deadline(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
         let (name, _) = cx.node(&NodeRef::New { slot: self.0.slot.clone() })?;
         let until = Instant::now() + Duration::from_secs(self.0.seconds);

@@ -49,3 +49,48 @@ async fn what_passes_by_itself_never_pauses_a_run() {
         assert_eq!(made.len(), 6, "{name}: {made:#?}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_does_not_pass_pauses_with_a_reason_and_goes_on_once_it_is_lifted() {
+    let ours = |name: &str| Fault::named(name).client("replank");
+    let stories: Vec<(&str, Fault)> = vec![
+        ("never boots", Fault::named("machine-never-boots")),
+        ("boot fails", Fault::named("machine-boot-fails")),
+        ("never joins", Fault::named("kubelet-never-joins")),
+        ("images", Fault::named("image-pull-fails")),
+        ("commands", Fault::named("host-command-fails")),
+        ("hosts", Fault::named("host-unreachable")),
+        ("api", ours("unavailable")),
+        ("machine api", Fault::named("machine-api-unavailable")),
+        ("no capacity", Fault::named("machine-create-fails")),
+        ("snapshots", Fault::named("snapshot-fails")),
+        ("stuck pods", Fault::named("pod-stuck-terminating")),
+        ("never ready", Fault::named("pod-never-ready")),
+    ];
+    let only = std::env::var("REPLANK_FAULT").ok();
+    for (name, fault) in stories {
+        if only.as_ref().is_some_and(|o| o != name) {
+            continue;
+        }
+        let cluster = small().await;
+        let plan = planned_for(&cluster, Strategy::Rolling).await;
+        let directory = tempfile::tempdir().unwrap();
+        let later = async {
+            // Some strike only a run that is under way.
+            if name == "api" {
+                tokio::time::sleep(Duration::from_secs(70)).await;
+            }
+            raise(&cluster, fault);
+        };
+        let (outcome, ()) = tokio::join!(migrate(&cluster, plan.clone(), directory.path()), later);
+        let Outcome::Paused { reason, step } = outcome else { panic!("{name}: {outcome:?}") };
+        if only.is_some() {
+            eprintln!("{name}: {step:?} {reason}");
+        }
+        cluster.server.faults().lift_all();
+        let outcome = migrate(&cluster, plan, directory.path()).await;
+        assert_eq!(outcome, Outcome::Finished, "{name}: {}", journal(directory.path()));
+        let made = cluster.datacenter.machines();
+        assert_eq!(made.len(), 6, "{name}: {made:#?}");
+    }
+}

@@ -28,7 +28,7 @@ use replank_planning::waiting::Waiting;
 use replank_provider_protocol::verbs::{
     CreateParams, Deletable, DeleteParams, GetParams, ListParams, MachineSpec, Progress,
 };
-use replank_provider_protocol::{ErrorCode, Machine, MachineState, ProviderError, Role};
+use replank_provider_protocol::{ErrorCode, Machine, MachineState, ProviderError, Retry, Role};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -36,34 +36,60 @@ use tokio::time::Instant;
 
 /// How many machines are tried for one replacement before the run pauses.
 const MACHINES: u32 = 3;
+/// How many operations one step may have begun in all, those given up before a pause included.
+const OPERATIONS: u32 = 100;
 /// The label and taint of control planes.
 pub const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
 /// How often a machine whose Node has not appeared is looked at: no provider tells of a failed boot by itself.
 const LOOK_AGAIN: Duration = Duration::from_secs(5);
+
+/// What came of ordering a machine.
+enum Created {
+    /// It is there.
+    Machine(MachineId),
+    /// This operation's machine failed and was deleted just now.
+    Failed,
+    /// This operation's machine was deleted by an attempt before this one.
+    GivenUpBefore,
+}
 
 /// See [`replank_planning::plan::Action::CreateMachine`].
 pub struct CreateMachineStep(pub CreateMachine);
 
 #[async_trait]
 impl Step for CreateMachineStep {
+    fn has_deadline(&self) -> bool {
+        true
+    }
+
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
         let slot = cx.slot(&self.0.slot)?;
         let mut machine = match cx.learned_machine(&slot.id) {
             Some(known) if exists(cx, &known).await? => Some(known),
             _ => None,
         };
-        for attempt in 0..MACHINES {
+        let mut tried = 0;
+        for attempt in 0..OPERATIONS {
             let current = match machine.take() {
                 Some(known) => known,
                 None => match self.create(cx, slot, attempt).await? {
-                    Some(made) => made,
-                    None => continue,
+                    Created::Machine(made) => made,
+                    Created::GivenUpBefore => continue,
+                    Created::Failed if tried + 1 == MACHINES => break,
+                    Created::Failed => {
+                        tried += 1;
+                        continue;
+                    }
                 },
             };
+            tried += 1;
             cx.learn(Learned::Machine { slot: slot.id.clone(), machine: current.clone() })?;
-            match self.node_of(cx, slot, &current, attempt + 1 == MACHINES).await? {
+            match self.node_of(cx, slot, &current, tried == MACHINES).await? {
                 Some((name, uid)) => return Ok(json!({"machine": current, "node": name, "uid": uid})),
                 None => self.delete(cx, &format!("delete-failed-{current}"), &current).await?,
+            }
+            if tried == MACHINES {
+                break;
             }
         }
         Err(StepError::Provider(format!(
@@ -107,13 +133,8 @@ impl CreateMachineStep {
         cx.provider("delete a machine", || provider.delete(params.clone())).await
     }
 
-    /// Makes a machine; `None` if this attempt's machine was given up before.
-    async fn create(
-        &self,
-        cx: &StepContext<'_>,
-        slot: &Slot,
-        attempt: u32,
-    ) -> Result<Option<MachineId>, StepError> {
+    /// Makes a machine.
+    async fn create(&self, cx: &StepContext<'_>, slot: &Slot, attempt: u32) -> Result<Created, StepError> {
         let user_data = STANDARD.encode(self.user_data(cx, slot).await?);
         let provider = &cx.running.world.provider;
         let spec = MachineSpec {
@@ -130,25 +151,52 @@ impl CreateMachineStep {
             async { given_up(provider.create(params).await) }
         };
         let effect = format!("create-{attempt}");
-        let made = cx.provider("make a machine", || ask(cx.mutation(&effect))).await?;
+        let made = match cx.provider("make a machine", || ask(cx.mutation(&effect))).await? {
+            Answered::Machine(made) => Some(made),
+            Answered::Gone => None,
+            Answered::Broken(error) => return self.broken(cx, slot, &error).await,
+        };
         if !cx.holds(Guard::EffectOnce) {
             // Asking twice is harmless while the operation's id says that it is one effect.
             cx.provider("make a machine", || ask(cx.mutation(&effect))).await?;
         }
         if !cx.holds(Guard::NoOrphan) {
             // Forgetting the attempt before is what the guard keeps us from.
-            return Ok(cx
-                .provider("make a machine", || ask(cx.mutation("create-forgotten")))
-                .await?
-                .map(|m| m.id));
+            let forgotten = cx.provider("make a machine", || ask(cx.mutation("create-forgotten"))).await?;
+            return Ok(match forgotten {
+                Answered::Machine(machine) => Created::Machine(machine.id),
+                _ => Created::GivenUpBefore,
+            });
         }
         match made {
             Some(machine) if machine.state == MachineState::Failed => {
                 self.delete(cx, &format!("delete-failed-{}", machine.id), &machine.id).await?;
-                Ok(None)
+                Ok(Created::Failed)
             }
-            other => Ok(other.map(|m| m.id)),
+            other => Ok(other.map_or(Created::GivenUpBefore, |m| Created::Machine(m.id))),
         }
+    }
+
+    /// A provider that says that a machine failed may have left it: it is deleted before another one is made.
+    async fn broken(
+        &self,
+        cx: &StepContext<'_>,
+        slot: &Slot,
+        error: &ProviderError,
+    ) -> Result<Created, StepError> {
+        let known = cx.running.ledger.state(|s| s.slots.get(&slot.id).and_then(|f| f.machine.clone()));
+        let made = self.made(cx, slot).await?;
+        let failed: Vec<&Machine> = made
+            .iter()
+            .filter(|m| m.state == MachineState::Failed && known.as_ref() != Some(&m.id))
+            .collect();
+        for machine in &failed {
+            self.delete(cx, &format!("delete-failed-{}", machine.id), &machine.id).await?;
+        }
+        if failed.is_empty() {
+            return Err(StepError::Provider(format!("the provider could not make a machine: {error}")));
+        }
+        Ok(Created::Failed)
     }
 
     async fn user_data(&self, cx: &StepContext<'_>, slot: &Slot) -> Result<String, StepError> {
@@ -276,14 +324,24 @@ fn is_it(cx: &StepContext<'_>, slot: &Slot, machine: &Machine, node: &Value) -> 
     }
 }
 
-/// An operation whose machine is gone was given up by an attempt before this one.
-fn given_up(
-    answer: Result<Progress<Machine>, ProviderError>,
-) -> Result<Progress<Option<Machine>>, ProviderError> {
+/// A provider's last word on an order.
+enum Answered {
+    /// The machine.
+    Machine(Machine),
+    /// The operation's machine was deleted: an attempt before this one gave it up.
+    Gone,
+    /// The machine could not be made.
+    Broken(ProviderError),
+}
+
+fn given_up(answer: Result<Progress<Machine>, ProviderError>) -> Result<Progress<Answered>, ProviderError> {
     match answer {
-        Ok(Progress::Done { value }) => Ok(Progress::Done { value: Some(value) }),
+        Ok(Progress::Done { value }) => Ok(Progress::Done { value: Answered::Machine(value) }),
         Ok(Progress::Pending { message }) => Ok(Progress::Pending { message }),
-        Err(error) if error.code == ErrorCode::NotFound => Ok(Progress::Done { value: None }),
+        Err(error) if error.code == ErrorCode::NotFound => Ok(Progress::Done { value: Answered::Gone }),
+        Err(error) if error.code == ErrorCode::Internal && error.retry == Retry::WillNotHelp => {
+            Ok(Progress::Done { value: Answered::Broken(error) })
+        }
         Err(error) => Err(error),
     }
 }

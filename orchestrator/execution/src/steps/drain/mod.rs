@@ -55,6 +55,10 @@ struct Counts {
 
 #[async_trait]
 impl Step for DrainStep {
+    fn has_deadline(&self) -> bool {
+        true
+    }
+
     async fn check(&self, cx: &StepContext<'_>) -> Result<(), StepError> {
         let (name, _) = cx.node(&self.0.node)?;
         let query = path::fields(&format!("spec.nodeName={name}"));
