@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::machines::api::{ApiFailure, text};
 use crate::machines::cni::calico::Datastore;
-use crate::machines::cni::ipam;
+use crate::machines::cni::release::release;
 
 /// The names of some objects.
 pub(super) fn names(objects: &[Value]) -> BTreeSet<String> {
@@ -48,7 +48,7 @@ pub(super) async fn collect(datastore: &Datastore, nodes: &BTreeSet<String>) -> 
             continue;
         }
         for handle in handles {
-            ipam::release(datastore, &handle).await?;
+            release(datastore, &handle).await?;
         }
         for affinity in affinities.iter().filter(|affinity| text(affinity, "/spec/node") == node) {
             release_block(datastore, &node, affinity).await?;

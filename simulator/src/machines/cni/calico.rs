@@ -4,6 +4,7 @@ use std::net::IpAddr;
 
 use serde_json::{Value, json};
 
+use super::release::release;
 use super::{Attachment, ipam};
 use crate::machines::api::{Api, ApiFailure, Patch, core, text};
 use crate::machines::machine::Machine;
@@ -127,5 +128,5 @@ pub(super) async fn del(
         super::flannel::release(machine.host.files(), network, &attachment.sandbox);
         return Ok(());
     }
-    ipam::release(&datastore, &handle(network, attachment)).await.map_err(|failure| wording(&failure))
+    release(&datastore, &handle(network, attachment)).await.map_err(|failure| wording(&failure))
 }
