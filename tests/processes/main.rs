@@ -1,1 +1,2 @@
 //! Suites in which the simulator, the provider and replank are programs of their own.
+mod kubectl;

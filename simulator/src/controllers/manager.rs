@@ -5,13 +5,14 @@ use super::cluster::garbage::Garbage;
 use super::cluster::namespaces::Namespaces;
 use super::cluster::tokens::Tokens;
 use super::context::Cx;
+use super::disruption::Disruption;
 use super::nodes::ipam::{self, NodeIpam};
 use super::nodes::lifecycle::{self, NodeLifecycle};
 use super::nodes::pod_gc::PodGc;
 use super::nodes::taint_eviction::TaintEviction;
-use super::policy::disruption::Disruption;
-use super::policy::endpoints::Endpoints;
 use super::runtime::{Task, task};
+use super::services::endpoints::Endpoints;
+use super::services::slices::Slices;
 use super::workloads::daemon_sets::DaemonSets;
 use super::workloads::deployments::Deployments;
 use super::workloads::jobs::Jobs;
@@ -78,6 +79,7 @@ pub(super) fn tasks(cx: &Cx, flag: &dyn Fn(&str) -> Option<String>) -> Result<Ve
         task(StatefulSets),
         task(Jobs),
         task(Endpoints::default()),
+        task(Slices::default()),
         task(Disruption::default()),
         task(Garbage::default()),
         task(Namespaces),

@@ -6,16 +6,18 @@
 
 mod cluster;
 mod context;
+mod disruption;
 mod election;
 mod manager;
 mod nodes;
 mod objects;
 mod placement;
-mod policy;
 mod program;
 mod queue;
 mod runtime;
 mod scheduler;
+mod selected;
+mod services;
 #[cfg(test)]
 mod stories;
 mod workloads;

@@ -92,6 +92,8 @@ fn references(json: &Value, found: &mut Vec<String>) {
 
 fn convert(version: Version, json: &Value, property: bool) -> Value {
     let Some(map) = json.as_object() else { return json.clone() };
+    let unwrapped = unwrap(map);
+    let map = unwrapped.as_ref().unwrap_or(map);
     if let Some(name) = map.get("$ref").and_then(Value::as_str).and_then(|r| r.strip_prefix(REFERENCE)) {
         return converted_reference(version, map, name, property);
     }
@@ -115,6 +117,16 @@ fn convert(version: Version, json: &Value, property: bool) -> Value {
         int_or_string(version, &mut converted);
     }
     Value::Object(converted)
+}
+
+/// A reference that stands alone in `allOf`, taken out of it.
+fn unwrap(map: &Map<String, Value>) -> Option<Map<String, Value>> {
+    let [only] = map.get("allOf")?.as_array()?.as_slice() else { return None };
+    let target = only.get("$ref")?.clone();
+    let mut unwrapped = map.clone();
+    unwrapped.remove("allOf");
+    unwrapped.insert("$ref".to_owned(), target);
+    Some(unwrapped)
 }
 
 fn int_or_string(version: Version, converted: &mut Map<String, Value>) {

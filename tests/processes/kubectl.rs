@@ -1,0 +1,247 @@
+//! The real kubectl against the embedded cluster, over TCP with TLS, in real time.
+
+use replank_simulator::Clock;
+use replank_simulator::machines::Durations;
+use replank_simulator::scenario::{Cluster, ClusterSpec};
+use replank_simulator::server::{Pki, Serving, serve};
+use std::ffi::OsString;
+use std::io::Write;
+use std::net::Ipv4Addr;
+use std::process::{Command, Output, Stdio};
+use std::time::Duration;
+use tempfile::TempDir;
+
+/// The environment variable with the path of kubectl.
+const KUBECTL: &str = "REPLANK_KUBECTL";
+
+/// How long any one command may take.
+const LIMIT: &str = "90";
+
+const WEB: &str = r#"
+apiVersion: v1
+kind: Namespace
+metadata: {name: kiosk}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web, namespace: kiosk, labels: {app: web}}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: web}}
+  template:
+    metadata: {labels: {app: web}}
+    spec:
+      containers:
+      - {name: main, image: "example/web:1", ports: [{containerPort: 8080, name: http}]}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: web, namespace: kiosk}
+spec:
+  selector: {app: web}
+  ports: [{port: 80, targetPort: http}]
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: web, namespace: kiosk}
+spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
+"#;
+
+/// kubectl with the way to one cluster.
+struct Kubectl {
+    program: OsString,
+    folder: TempDir,
+}
+
+impl Kubectl {
+    fn start(&self, line: &str, stdin: &str) -> Output {
+        let mut child = Command::new("timeout")
+            .arg(LIMIT)
+            .arg(&self.program)
+            .args(line.split_whitespace())
+            .env("KUBECONFIG", self.folder.path().join("config"))
+            .env("HOME", self.folder.path())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("kubectl starts");
+        let mut input = child.stdin.take().expect("stdin is piped");
+        input.write_all(stdin.as_bytes()).expect("kubectl reads its input");
+        drop(input);
+        child.wait_with_output().expect("kubectl ends")
+    }
+
+    /// Runs a command that may end as it likes: its status, and what it said.
+    fn ends(&self, line: &str, stdin: &str) -> (i32, String) {
+        let output = self.start(line, stdin);
+        let said = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
+    }
+
+    /// Runs a command that must do well: what it printed.
+    fn says(&self, line: &str) -> String {
+        self.says_with(line, "")
+    }
+
+    fn says_with(&self, line: &str, stdin: &str) -> String {
+        let output = self.start(line, stdin);
+        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+        assert!(output.status.success(), "kubectl {line}\n{out}{err}");
+        assert!(!err.contains("couldn't get") && !err.contains("memcache"), "kubectl {line}\n{err}");
+        out.into_owned()
+    }
+}
+
+async fn cluster() -> (Cluster, Serving, Pki) {
+    let spec = ClusterSpec {
+        control_planes: 1,
+        workers: 2,
+        pods: 0,
+        durations: Durations::default().scaled(20.0),
+        ..ClusterSpec::default()
+    };
+    let cluster = Cluster::build(spec, Clock::fixed()).await.expect("the cluster comes up");
+    let pki = Pki::generate(&["127.0.0.1".to_owned()]).expect("certificates can be made");
+    let address = (Ipv4Addr::LOCALHOST, 0).into();
+    let serving = serve(&cluster.server, cluster.router(), address, &pki).await.expect("a port is free");
+    (cluster, serving, pki)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kubectl_works_as_on_any_cluster() {
+    let Some(program) = std::env::var_os(KUBECTL) else {
+        replank_tests::skip("kubectl_works_as_on_any_cluster", &format!("{KUBECTL} names no kubectl"));
+        return;
+    };
+    let (cluster, serving, pki) = cluster().await;
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    std::fs::write(folder.path().join("config"), pki.kubeconfig(&serving.url()))
+        .expect("the folder is writable");
+    let kubectl = Kubectl { program, folder };
+    let told = tokio::task::spawn_blocking(move || {
+        what_there_is(&kubectl);
+        applying(&kubectl);
+        looking(&kubectl);
+        rolling(&kubectl);
+        labels_and_taints(&kubectl);
+        draining(&kubectl);
+        taking_away(&kubectl);
+    });
+    tokio::time::timeout(Duration::from_mins(8), told).await.expect("it ends").expect("nothing panics");
+    serving.stop().await;
+    drop(cluster);
+}
+
+fn what_there_is(kubectl: &Kubectl) {
+    assert!(kubectl.says("version").contains("Server Version: v1.34.4"));
+    let resources = kubectl.says("api-resources");
+    for line in ["deployments", "poddisruptionbudgets", "ippools", "customresourcedefinitions"] {
+        assert!(resources.contains(line), "{line} is missing:\n{resources}");
+    }
+    assert!(kubectl.says("api-versions").contains("apps/v1\n"));
+    assert!(kubectl.says("get --raw /readyz").starts_with("ok"));
+    let nodes = kubectl.says("get nodes -o wide");
+    assert!(nodes.starts_with("NAME") && nodes.contains("INTERNAL-IP"), "{nodes}");
+    assert!(nodes.contains("control-plane-1   Ready    control-plane"), "{nodes}");
+    assert!(kubectl.says("explain deployment.spec.replicas").contains("<integer>"));
+}
+
+fn applying(kubectl: &Kubectl) {
+    let made = kubectl.says_with("apply -f -", WEB);
+    assert!(made.contains("deployment.apps/web created"), "{made}");
+    let again = kubectl.says_with("apply -f -", WEB);
+    assert!(again.contains("deployment.apps/web unchanged"), "{again}");
+    kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    let (status, diff) = kubectl.ends("diff -f -", &WEB.replace("replicas: 2", "replicas: 3"));
+    assert_eq!(status, 1, "{diff}");
+    assert!(diff.contains("+  replicas: 3"), "{diff}");
+    let (status, diff) = kubectl.ends("diff -f -", WEB);
+    assert_eq!((status, diff.as_str()), (0, ""));
+    let three = WEB.replace("replicas: 2", "replicas: 3");
+    let changed = kubectl.says_with("apply -f -", &three);
+    assert!(changed.contains("deployment.apps/web configured"), "{changed}");
+    let applied = kubectl.says_with("apply --server-side --force-conflicts -f -", &three);
+    assert!(applied.contains("deployment.apps/web serverside-applied"), "{applied}");
+    let (status, refused) = kubectl.ends("apply -f -", &three.replace("replicas: 3", "replicaz: 3"));
+    assert_ne!(status, 0);
+    assert!(refused.contains("unknown field \"spec.replicaz\""), "{refused}");
+}
+
+fn looking(kubectl: &Kubectl) {
+    kubectl.says("wait deployment/web -n kiosk --for=condition=Available --timeout=60s");
+    kubectl.says("wait pod -n kiosk -l app=web --for=condition=Ready --timeout=60s");
+    let names = kubectl.says("get pods -n kiosk -l app=web -o name");
+    assert_eq!(names.lines().filter(|line| line.starts_with("pod/web-")).count(), 3, "{names}");
+    let path = "get deployment web -n kiosk -o jsonpath={.status.readyReplicas}";
+    assert_eq!(kubectl.says(path), "3");
+    let table = kubectl.says("get pods -n kiosk -o wide");
+    assert!(table.starts_with("NAME") && table.contains("1/1     Running"), "{table}");
+    assert!(kubectl.says("get deployment web -n kiosk -o yaml").contains("kind: Deployment"));
+    let list: serde_json::Value =
+        serde_json::from_str(&kubectl.says("get pods -n kiosk -o json")).expect("JSON is JSON");
+    assert_eq!(list["items"].as_array().map(Vec::len), Some(3));
+    let slices = kubectl.says("get endpointslices -n kiosk");
+    assert!(slices.contains("8080"), "{slices}");
+    let described = kubectl.says("describe deployment web -n kiosk");
+    assert!(described.contains("3 desired | 3 updated | 3 total | 3 available"), "{described}");
+    assert!(described.contains("ScalingReplicaSet"), "{described}");
+    assert!(kubectl.says("describe nodes worker-1").contains("Allocated resources"));
+    assert!(kubectl.says("get pdb -n kiosk").contains("ALLOWED DISRUPTIONS"));
+    let (status, watched) = kubectl.ends("get pods -n kiosk --watch --request-timeout=2s", "");
+    assert!(watched.lines().filter(|line| line.contains("Running")).count() >= 3, "{status}: {watched}");
+}
+
+fn rolling(kubectl: &Kubectl) {
+    kubectl.says("rollout restart deployment/web -n kiosk");
+    let status = kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    assert!(status.contains("successfully rolled out"), "{status}");
+    kubectl.says("rollout undo deployment/web -n kiosk");
+    kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    assert!(kubectl.says("rollout history deployment/web -n kiosk").contains("REVISION"));
+    kubectl.says("scale deployment/web -n kiosk --replicas=4");
+    kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    kubectl.says("rollout restart daemonset/kube-proxy -n kube-system");
+    kubectl.says("rollout status daemonset/kube-proxy -n kube-system --timeout=80s");
+}
+
+fn labels_and_taints(kubectl: &Kubectl) {
+    kubectl.says("label node worker-1 disk=fast");
+    assert!(kubectl.says("get nodes -l disk=fast -o name").contains("node/worker-1"));
+    kubectl.says("label node worker-1 disk-");
+    kubectl.says("annotate node worker-1 note=this");
+    kubectl.says("taint nodes worker-1 own=1:PreferNoSchedule");
+    let taints = "get node worker-1 -o jsonpath={.spec.taints[*].key}";
+    assert_eq!(kubectl.says(taints), "own");
+    kubectl.says("taint nodes worker-1 own-");
+    assert_eq!(kubectl.says(taints), "");
+    kubectl.says("cordon worker-1");
+    assert!(kubectl.says("get nodes").contains("Ready,SchedulingDisabled"));
+    kubectl.says("uncordon worker-1");
+}
+
+fn draining(kubectl: &Kubectl) {
+    let (status, refused) = kubectl.ends("drain worker-1 --timeout=5s", "");
+    assert_ne!(status, 0);
+    assert!(refused.contains("--ignore-daemonsets"), "{refused}");
+    let drained = kubectl.says(
+        "drain worker-1 --ignore-daemonsets --delete-emptydir-data --force --grace-period=1 --timeout=80s",
+    );
+    assert!(drained.contains("node/worker-1 drained"), "{drained}");
+    kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    let left = kubectl.says("get pods -n kiosk --field-selector spec.nodeName=worker-1 -o name");
+    assert_eq!(left, "");
+    kubectl.says("uncordon worker-1");
+}
+
+fn taking_away(kubectl: &Kubectl) {
+    kubectl.says("run single -n kiosk --image=example/web:1 --restart=Never --labels=app=single");
+    kubectl.says("delete pod single -n kiosk --force --grace-period=0");
+    kubectl.says("delete deployment web -n kiosk --cascade=foreground --timeout=60s");
+    assert_eq!(kubectl.says("get pods,replicasets -n kiosk -o name"), "");
+    let gone = kubectl.says("delete namespace kiosk --timeout=60s");
+    assert!(gone.contains("namespace \"kiosk\" deleted"), "{gone}");
+    let (status, missing) = kubectl.ends("get namespace kiosk", "");
+    assert_eq!(status, 1);
+    assert!(missing.contains("Error from server (NotFound): namespaces \"kiosk\" not found"), "{missing}");
+}
