@@ -207,6 +207,38 @@ impl Cluster {
         panic!("the pods of {name} are not ready");
     }
 
+    /// A disruption budget whose controller has looked at it.
+    pub async fn budget(&self, name: &str, spec: Value) {
+        let collection = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+        let body = json!({
+            "apiVersion": "policy/v1", "kind": "PodDisruptionBudget",
+            "metadata": {"name": name, "namespace": "default"}, "spec": spec,
+        });
+        self.make(collection, &body).await;
+        for _ in 0..100 {
+            let there = self.list(collection).await;
+            if there.iter().all(|b| b["status"]["observedGeneration"] == b["metadata"]["generation"]) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(500)).await;
+        }
+        panic!("nobody looks at budgets");
+    }
+
+    /// A pod that nobody would make again, running on a node.
+    pub async fn pod(&self, name: &str, node: &str, spec: Value) {
+        let mut whole =
+            json!({"nodeName": node, "containers": [{"name": "main", "image": "example/tool:1"}]});
+        for (key, value) in spec.as_object().into_iter().flatten() {
+            whole[key] = value.clone();
+        }
+        let body = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "namespace": "default"}, "spec": whole,
+        });
+        self.make("/api/v1/namespaces/default/pods", &body).await;
+        tokio::time::sleep(Duration::from_secs(20)).await;
+    }
+
     /// The outside of a run.
     pub fn world(&self) -> World {
         let provider = Arc::new(SimulatorProvider::new(self.client.clone()));

@@ -3,9 +3,11 @@
 
 mod cluster;
 mod crashes;
+mod drains;
 mod faults;
 mod journals;
 mod locks;
 mod migration;
 mod plans;
 mod runs;
+mod ways_back;

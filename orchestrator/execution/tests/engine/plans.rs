@@ -129,6 +129,21 @@ impl Draft {
         self.slots.push(slot);
     }
 
+    /// Cordons and drains a worker, no more.
+    pub fn drain_only(&mut self, name: &str, rules: replank_planning::intent::DrainRules) {
+        let slot = slot(&self.state, name, 1);
+        let node = NodeAct { node: old(&slot) };
+        let drain = Drain {
+            node: old(&slot),
+            rules,
+            empty_dir_accepted: BTreeSet::new(),
+            bare_accepted: BTreeSet::new(),
+        };
+        self.then("cordon", Some(&slot), Action::Cordon(node), Undo::Restore);
+        self.then("drain", Some(&slot), Action::Drain(drain), Undo::Nothing);
+        self.slots.push(slot);
+    }
+
     /// Looks at what was replaced.
     pub fn verify(&mut self) {
         let replaced: Vec<Slot> = self.slots.iter().filter(|s| s.id.as_str() != "cp1").cloned().collect();
@@ -178,4 +193,14 @@ pub fn replacing(state: ClusterState, workers: &[&str]) -> Plan {
     }
     draft.verify();
     draft.plan()
+}
+
+/// The same plan with a consent to the end of a pod that nobody makes again.
+pub fn accepting_bare(mut plan: Plan, key: &str) -> Plan {
+    for step in &mut plan.steps {
+        if let Action::Drain(drain) = &mut step.action {
+            drain.bare_accepted.insert(key.to_owned());
+        }
+    }
+    plan
 }
