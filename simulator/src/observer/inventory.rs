@@ -75,13 +75,20 @@ fn normalised(object: &Value) -> Value {
 /// What an installed network left behind: objects that were not there before it, that are of its
 /// making (they were there while it ran) and that are still there; and marks of it on Nodes.
 pub fn leftovers(before: &Inventory, installed: &Inventory, after: &Inventory) -> Vec<String> {
-    let brought = |key: &&String| before.get(key).is_none() && installed.get(key).is_some();
+    let brought =
+        |key: &&String| before.get(key).is_none() && installed.get(key).is_some() && !is_shared(key);
     let mut found: Vec<String> = after.keys().filter(brought).cloned().collect();
     for key in after.keys().filter(|key| key.starts_with("core/Node/")) {
         let marks = after.get(key).into_iter().flat_map(network_marks);
         found.extend(marks.map(|mark| format!("{key}: {mark}")));
     }
     found
+}
+
+/// Upstream's own policy kinds, which Calico's manifests bring along: others use them too, so that
+/// to keep them is right.
+fn is_shared(key: &str) -> bool {
+    key.starts_with("policy.networking.k8s.io/") || key.ends_with(".policy.networking.k8s.io")
 }
 
 /// Labels, annotations and taints of a Node that speak of Calico.

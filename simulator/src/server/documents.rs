@@ -28,7 +28,10 @@ pub(crate) struct Foreign {
 /// What is delegated, for the paths that show it.
 pub(crate) async fn foreign(asked: &Asked<'_>) -> Vec<Foreign> {
     let path = asked.parts.uri.path().trim_end_matches('/');
-    if path != "/apis" && !path.starts_with("/apis/") {
+    // Only the lists of groups show what others serve; asking for any other path would make a
+    // backend that asks its own server about itself go round for ever.
+    let parts = path.split('/').filter(|part| !part.is_empty());
+    if !matches!(parts.collect::<Vec<_>>().as_slice(), ["apis"] | ["apis", _]) {
         return Vec::new();
     }
     let delegated: Vec<(String, String, bool)> = {
