@@ -21,7 +21,7 @@ pub struct Belongings {
     pub kinds: BTreeSet<Kind>,
     /// The definitions.
     pub definitions: Vec<ObjectId>,
-    /// Services and PodDisruptionBudgets.
+    /// Services, PodDisruptionBudgets and NetworkPolicies of its own pods.
     pub services: Vec<ObjectId>,
     /// Role bindings, roles and service accounts, in the order of their removal.
     pub access: Vec<ObjectId>,
@@ -152,7 +152,7 @@ fn kind_of(definition: &Object) -> Option<Kind> {
     })
 }
 
-/// Services and budgets whose selector picks a Calico workload's pods and nobody else's.
+/// Services, budgets and network policies whose selector picks a Calico workload's pods and nobody else's.
 fn services(inventory: &Inventory, own: &[&Object]) -> Vec<ObjectId> {
     let picks = |selector: Option<&Value>, object: &Object| {
         let picked =
@@ -162,6 +162,9 @@ fn services(inventory: &Inventory, own: &[&Object]) -> Vec<ObjectId> {
     let mut found = ids(inventory, "", "Service", |s| picks(s.at("/spec/selector"), s));
     found.extend(ids(inventory, "policy", "PodDisruptionBudget", |b| {
         picks(b.at("/spec/selector/matchLabels"), b)
+    }));
+    found.extend(ids(inventory, "networking.k8s.io", "NetworkPolicy", |p| {
+        picks(p.at("/spec/podSelector/matchLabels"), p)
     }));
     found
 }
