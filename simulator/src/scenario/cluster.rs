@@ -181,15 +181,7 @@ impl Cluster {
         }
         let pods = direct.list(&PODS, None);
         let waits = |p: &&Object| !is_ready(p) && p["status"]["phase"] != "Succeeded";
-        let describe = |p: &Object| {
-            format!(
-                "Pod {}/{} ({})",
-                p["metadata"]["namespace"].as_str().unwrap_or_default(),
-                name_of(p),
-                p["status"]["phase"].as_str().unwrap_or_default()
-            )
-        };
-        found.extend(pods.iter().filter(waits).map(|p| describe(p)).take(limit));
+        found.extend(pods.iter().filter(waits).map(described).take(limit));
         found.truncate(limit);
         found
     }
@@ -217,6 +209,12 @@ const READY_COUNTS: [(&Resource, &str, &str); 3] = [
     (&STATEFUL_SETS, "/spec/replicas", "/status/readyReplicas"),
     (&DAEMON_SETS, "/status/desiredNumberScheduled", "/status/numberReady"),
 ];
+
+fn described(pod: &Object) -> String {
+    let namespace = pod["metadata"]["namespace"].as_str().unwrap_or_default();
+    let phase = pod["status"]["phase"].as_str().unwrap_or_default();
+    format!("Pod {namespace}/{} ({phase})", name_of(pod))
+}
 
 fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()

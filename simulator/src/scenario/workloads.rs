@@ -92,7 +92,7 @@ fn deployment(number: usize, replicas: usize) -> Vec<Value> {
         }),
         service(namespace, &name, &labels, false),
     ];
-    if replicas > 1 && number % 2 == 0 {
+    if replicas > 1 && number.is_multiple_of(2) {
         let rule = match number % 4 {
             0 => ("maxUnavailable", json!(1)),
             _ => ("minAvailable", json!(replicas - 1)),

@@ -131,7 +131,10 @@ async fn from_any_step_on_everything_can_be_undone() {
         let again = apply(&cluster, &plan, directory.path()).await.unwrap();
         if step == "verify" {
             // The Node was deleted and made again: the plan does not know the new one.
-            assert!(matches!(again, Outcome::Paused { reason: PauseReason::Refused { .. }, .. }), "{again:?}");
+            assert!(
+                matches!(again, Outcome::Paused { reason: PauseReason::Refused { .. }, .. }),
+                "{again:?}"
+            );
         } else {
             // Once more, forward: nothing of the first time is in the way.
             assert_eq!(again, Outcome::Finished, "{step}");

@@ -157,7 +157,7 @@ fn services(inventory: &Inventory, own: &[&Object]) -> Vec<ObjectId> {
     let picks = |selector: Option<&Value>, object: &Object| {
         let picked =
             |w: &&Object| w.id.object.namespace == object.id.object.namespace && selects(selector, w);
-        own.iter().any(|w| picked(w)) && !foreign_workloads(inventory, own).any(|w| picked(&w))
+        own.iter().any(picked) && !foreign_workloads(inventory, own).any(|w| picked(&w))
     };
     let mut found = ids(inventory, "", "Service", |s| picks(s.at("/spec/selector"), s));
     found.extend(ids(inventory, "policy", "PodDisruptionBudget", |b| {

@@ -1,0 +1,141 @@
+//! `replank demo` as its users run it: a program with an exit status, data on stdout, the rest on
+//! stderr.
+
+use replank_tests::{manifests, skip};
+use serde_json::Value;
+use std::path::PathBuf;
+use std::process::{Command, Output};
+
+/// The program, built by `cargo xtask test` beside this test.
+fn replank() -> Command {
+    let mut folder = std::env::current_exe().expect("a test knows its own path");
+    folder.pop();
+    folder.pop();
+    Command::new(folder.join("replank"))
+}
+
+fn demo(arguments: &[&str]) -> Output {
+    replank().arg("demo").args(["--speed", "max"]).args(arguments).output().expect("replank starts")
+}
+
+fn account(arguments: &[&str]) -> Value {
+    let output = demo(&[&["-o", "json"], arguments].concat());
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success(), "{arguments:?} ended with {}\n{out}\n{err}", output.status);
+    serde_json::from_str(&out).expect("stdout holds one JSON document and nothing else")
+}
+
+fn refused(arguments: &[&str]) -> (i32, String) {
+    let output = demo(arguments);
+    assert!(output.stdout.is_empty(), "a refusal prints no data");
+    (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+const SMALL: [&str; 6] = ["--control-planes", "1", "--workers", "3", "--pods", "40"];
+
+#[test]
+fn every_node_is_replaced_under_both_strategies_and_nothing_is_left() {
+    for strategy in ["rolling", "cutover"] {
+        let told = account(&[&SMALL[..], &["--strategy", strategy]].concat());
+        assert_eq!(told["result"], "succeeded", "{told:#}");
+        assert_eq!(told["nodes"]["replaced"], 4);
+        assert_eq!(told["cni"]["detected"]["kind"], "manifest");
+        assert_eq!(told["network"]["from"], "192.168.0.0/16");
+        assert_eq!(told["network"]["to"], "10.244.0.0/16");
+        assert_eq!(told["leftovers"], serde_json::json!([]));
+        assert_eq!(told["changedBystanders"], serde_json::json!([]));
+        assert!(told["unenforcedPolicies"].as_array().is_some_and(|p| p.len() == 5), "{told:#}");
+    }
+}
+
+#[test]
+fn three_control_planes_are_replaced_one_after_the_other() {
+    let told = account(&["--control-planes", "3", "--workers", "3", "--pods", "40"]);
+    assert_eq!(told["result"], "succeeded", "{told:#}");
+    assert_eq!(told["nodes"]["replaced"], 6);
+    let steps: Vec<&str> =
+        told["steps"].as_array().unwrap().iter().filter_map(|s| s["name"].as_str()).collect();
+    let at = |name: &str| steps.iter().position(|s| *s == name).unwrap_or_else(|| panic!("no step {name}"));
+    assert!(at("worker-3/delete-node") < at("control-plane-1/create"), "workers come first");
+    assert!(at("control-plane-1/delete-node") < at("control-plane-2/create"), "one at a time");
+}
+
+#[test]
+fn the_same_seed_tells_the_same_story() {
+    let told = || {
+        let mut told = account(&[&SMALL[..], &["--seed", "7"]].concat());
+        told.as_object_mut().unwrap().retain(|key, _| key != "wallSeconds" && key != "journal");
+        told
+    };
+    assert_eq!(told(), told());
+}
+
+#[test]
+fn upstreams_own_manifests_are_migrated_under_both_strategies() {
+    let Some(folder) = manifests() else {
+        skip(
+            "upstreams_own_manifests_are_migrated_under_both_strategies",
+            "no folder with upstream's manifests (REPLANK_MANIFESTS)",
+        );
+        return;
+    };
+    let sets: [(&[&str], &str); 4] = [
+        (&["calico-v3.27.2.yaml"], "manifest"),
+        (&["calico-v3.30.3.yaml"], "manifest"),
+        (&["calico-v3.30.3.yaml", "calico-apiserver-v3.30.3.yaml"], "manifest"),
+        (
+            &[
+                "operator-crds-v3.30.3.yaml",
+                "tigera-operator-v3.30.3.yaml",
+                "operator-custom-resources-v3.30.3.yaml",
+            ],
+            "operator",
+        ),
+    ];
+    for (files, kind) in sets {
+        let paths: Vec<PathBuf> = files.iter().map(|file| folder.join(file)).collect();
+        for strategy in ["rolling", "cutover"] {
+            let mut arguments = SMALL.to_vec();
+            arguments.extend(["--strategy", strategy]);
+            for path in &paths {
+                arguments.extend(["--cni-manifest", path.to_str().unwrap()]);
+            }
+            let told = account(&arguments);
+            assert_eq!(told["result"], "succeeded", "{files:?} {strategy}: {told:#}");
+            assert_eq!(told["cni"]["detected"]["kind"], kind);
+            assert_eq!(told["leftovers"], serde_json::json!([]), "{files:?} {strategy}");
+            assert_eq!(told["changedBystanders"], serde_json::json!([]), "{files:?} {strategy}");
+        }
+    }
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_with_a_sentence_and_a_status() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).unwrap();
+        path.to_str().unwrap().to_owned()
+    };
+    let (status, said) = refused(&["--cni-manifest", &file("broken.yaml", "a: b: c")]);
+    assert_eq!(status, 2);
+    assert!(said.contains("broken.yaml is not YAML"), "{said}");
+    let (status, said) = refused(&["--cni-manifest", &file("values.yaml", "replicas: 3")]);
+    assert_eq!(status, 2);
+    assert!(said.contains("no Kubernetes object"), "{said}");
+    let (status, said) = refused(&["--backend", "carrier-pigeon"]);
+    assert_eq!(status, 2);
+    assert!(said.contains("vxlan"), "{said}");
+    for (range, code) in [
+        ("192.168.64.0/18", "ranges-overlap"),
+        ("10.96.0.0/16", "ranges-overlap"),
+        ("10.240.0.0/23", "range-too-small"),
+    ] {
+        let (status, said) = refused(&[&SMALL[..], &["--pod-cidr", range]].concat());
+        assert_eq!(status, 3, "{range}: {said}");
+        assert!(said.contains(code), "{range}: {said}");
+    }
+    let (status, said) = refused(&[&SMALL[..], &["--pod-cidr", "10.50.0.0/16,10.50.0.0/17"]].concat());
+    assert_eq!(status, 3);
+    assert!(said.contains("the other range of the new network"), "{said}");
+}
