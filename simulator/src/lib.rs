@@ -10,5 +10,6 @@ pub mod observer;
 pub mod scenario;
 pub mod schema;
 pub mod server;
+pub mod standalone;
 
 pub use clock::Clock;

@@ -3,8 +3,10 @@
 //!
 //! - [`transport`]: one request, one answer, errors as the protocol knows them.
 //! - [`wire`]: the machine API's documents.
+//! - [`kubeconfig`]: from the caller's settings to a client.
 //! - [`provider`]: the verbs.
 
+pub mod kubeconfig;
 pub mod provider;
 pub mod transport;
 pub mod wire;

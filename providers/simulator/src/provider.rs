@@ -1,5 +1,6 @@
 //! The verbs over the machine API.
 
+use crate::kubeconfig;
 use crate::transport::Transport;
 use crate::wire::{Items, WireFile, WireMachine, WireMutation, WireOutput, WireSnapshot};
 use async_trait::async_trait;
@@ -29,6 +30,12 @@ impl SimulatorProvider {
     /// A provider that reaches the machine API through a client of the embedded cluster.
     pub fn new(client: kube::Client) -> Self {
         Self { transport: Transport::new(client) }
+    }
+
+    /// A provider that connects when it is initialized, by the kubeconfig that its settings or the
+    /// environment name.
+    pub fn unconnected() -> Self {
+        Self { transport: Transport::unconnected() }
     }
 
     async fn machine(&self, id: &MachineId) -> Result<Machine, ProviderError> {
@@ -101,6 +108,9 @@ impl Provider for SimulatorProvider {
                 ErrorCode::Invalid,
                 "this provider speaks protocol version 1 only",
             ));
+        }
+        if !self.transport.is_connected() {
+            self.transport.connect(kubeconfig::connect(&params.settings).await?);
         }
         Ok(InitializeResult {
             protocol_version: 1,

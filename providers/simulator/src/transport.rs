@@ -7,18 +7,40 @@ use kube::client::Body;
 use replank_provider_protocol::{ErrorCode, ProviderError};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::sync::{Arc, OnceLock};
 
 /// Speaks to the machine API through a Kubernetes client: the same address and credentials serve
 /// both.
 #[derive(Clone)]
 pub struct Transport {
-    client: kube::Client,
+    client: Arc<OnceLock<kube::Client>>,
 }
 
 impl Transport {
     /// A transport over a client of the embedded cluster.
     pub fn new(client: kube::Client) -> Self {
-        Self { client }
+        Self { client: Arc::new(OnceLock::from(client)) }
+    }
+
+    /// A transport that has no client yet.
+    pub fn unconnected() -> Self {
+        Self { client: Arc::default() }
+    }
+
+    /// Whether it has a client.
+    pub fn is_connected(&self) -> bool {
+        self.client.get().is_some()
+    }
+
+    /// Gives it a client; one that it has already stays.
+    pub fn connect(&self, client: kube::Client) {
+        self.client.get_or_init(|| client);
+    }
+
+    fn client(&self) -> Result<&kube::Client, ProviderError> {
+        self.client.get().ok_or_else(|| {
+            ProviderError::lasting(ErrorCode::Invalid, "the provider was asked before it was initialized")
+        })
     }
 
     /// Sends a request and reads its answer's JSON.
@@ -57,7 +79,7 @@ impl Transport {
             )
         };
         let request = request(method, path, body)?;
-        let response = self.client.send(request).await.map_err(|e| unavailable(&e))?;
+        let response = self.client()?.send(request).await.map_err(|e| unavailable(&e))?;
         let status = response.status();
         let bytes = response.into_body().collect().await.map_err(|e| unavailable(&e))?.to_bytes();
         if status.is_success() { Ok(bytes.to_vec()) } else { Err(refusal(status, &bytes)) }
