@@ -1,6 +1,7 @@
 //! Which controllers a kube-controller-manager runs, by its flags.
 
 use super::cluster::accounts::Accounts;
+use super::cluster::certificates::{Approver, Signer};
 use super::cluster::garbage::Garbage;
 use super::cluster::namespaces::Namespaces;
 use super::cluster::tokens::Tokens;
@@ -13,6 +14,8 @@ use super::nodes::taint_eviction::TaintEviction;
 use super::runtime::{Task, task};
 use super::services::endpoints::Endpoints;
 use super::services::slices::Slices;
+use super::volumes::attach::AttachDetach;
+use super::volumes::binder::Binder;
 use super::workloads::daemon_sets::DaemonSets;
 use super::workloads::deployments::Deployments;
 use super::workloads::jobs::Jobs;
@@ -77,12 +80,16 @@ pub(super) fn tasks(cx: &Cx, flag: &dyn Fn(&str) -> Option<String>) -> Result<Ve
         task(ReplicaSets::new()),
         task(DaemonSets::new()),
         task(StatefulSets),
-        task(Jobs),
+        task(Jobs::default()),
         task(Endpoints::default()),
+        task(Binder::default()),
+        task(AttachDetach::default()),
+        task(Approver),
+        task(Signer),
         task(Slices::default()),
         task(Disruption::default()),
         task(Garbage::default()),
-        task(Namespaces),
+        task(Namespaces::default()),
         task(Accounts),
         task(Tokens),
         task(NodeLifecycle::new(grace.unwrap_or(lifecycle::GRACE))),

@@ -20,6 +20,7 @@ mod selected;
 mod services;
 #[cfg(test)]
 mod stories;
+mod volumes;
 mod workloads;
 
 use crate::machines::Programs;

@@ -162,6 +162,12 @@ impl Direct {
         self.server.state().bind(&act, namespace, pod, node)
     }
 
+    /// Evicts a pod, if its budget allows.
+    pub fn evict(&self, namespace: &str, pod: &str) -> Result<(), Status> {
+        let act = self.act();
+        self.server.state().evict(&act, namespace, pod, &Value::Null).map(|_| ())
+    }
+
     /// A token of a service account that lasts for ever, as the ones in Secrets do.
     pub fn mint_token(&self, namespace: &str, account: &str) -> Result<String, Status> {
         self.server.mint_token(namespace, account)

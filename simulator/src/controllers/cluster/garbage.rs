@@ -84,15 +84,20 @@ fn owners(object: &Value) -> Vec<Uid> {
 }
 
 impl Garbage {
-    /// Deletes an object none of whose owners exists any more.
+    /// Deletes an object none of whose owners exists any more; while some do, only the references
+    /// to the others go.
     fn collect(&self, cx: &Cx, resource: &Resource, object: &Value) -> Result<(), Status> {
         let references = items(object, "/metadata/ownerReferences");
-        if references.is_empty() {
+        let absent: Vec<&str> = references
+            .iter()
+            .filter(|reference| !self.exists(cx, object, reference))
+            .map(|reference| text(reference, "/uid"))
+            .collect();
+        if absent.is_empty() {
             return Ok(());
         }
-        let exists = |reference: &Value| self.exists(cx, object, reference);
-        if references.iter().any(exists) {
-            return Ok(());
+        if absent.len() < references.len() {
+            return absent.into_iter().try_for_each(|uid| disown(cx, resource, object, uid));
         }
         let options = DeleteOptions {
             propagation: Some(Propagation::Background),
@@ -111,8 +116,8 @@ impl Garbage {
         }
         let Some(resource) = cx.direct.resource(text(reference, "/apiVersion"), text(reference, "/kind"))
         else {
-            // The kind itself is gone, and its objects with it.
-            return false;
+            // Nobody knows the kind; when it goes, its objects go first and are seen going.
+            return true;
         };
         let namespace = if resource.namespaced { namespace_of(object) } else { "" };
         cx.get(&resource, namespace, text(reference, "/name")).is_some_and(|owner| uid_of(&owner) == uid)
@@ -124,27 +129,7 @@ impl Garbage {
         let has = |name: &str| names.iter().any(|f| f == name);
         let dependents = self.dependents_of(cx, object);
         if has(FOREGROUND) {
-            let uid = uid_of(object);
-            let blocks = |dependent: &Value| {
-                items(dependent, "/metadata/ownerReferences")
-                    .iter()
-                    .any(|r| r["uid"] == uid && r["blockOwnerDeletion"] == true)
-            };
-            let mut blocked = false;
-            for (kind, dependent) in &dependents {
-                blocked |= blocks(dependent);
-                if !is_terminating(dependent) {
-                    let options = DeleteOptions {
-                        propagation: Some(Propagation::Foreground),
-                        ..DeleteOptions::of_uid(uid_of(dependent))
-                    };
-                    let deleted =
-                        cx.direct.delete(kind, namespace_of(dependent), name_of(dependent), options);
-                    gone_is_fine(deleted)?;
-                }
-            }
-            let still = self.dependents_of(cx, object).iter().any(|(_, dependent)| blocks(dependent));
-            return if blocked && still { Ok(()) } else { without(cx, resource, object, FOREGROUND) };
+            return self.foreground(cx, resource, object, &dependents);
         }
         if has(ORPHAN) {
             for (kind, dependent) in &dependents {
@@ -153,6 +138,38 @@ impl Garbage {
             return without(cx, resource, object, ORPHAN);
         }
         Ok(())
+    }
+
+    /// An owner that waits for its dependents: they are deleted, those that others own too only let
+    /// go; once none is left that blocks it, it goes itself.
+    fn foreground(
+        &self,
+        cx: &Cx,
+        resource: &Resource,
+        object: &Value,
+        dependents: &[(Resource, Object)],
+    ) -> Result<(), Status> {
+        let uid = uid_of(object);
+        for (kind, dependent) in dependents.iter().filter(|(_, dependent)| !is_terminating(dependent)) {
+            let references = items(dependent, "/metadata/ownerReferences");
+            let others = references.iter().filter(|one| one["uid"] != uid);
+            if others.into_iter().any(|one| self.exists(cx, dependent, one)) {
+                disown(cx, kind, dependent, uid)?;
+                continue;
+            }
+            // Only an owner of others waits for them in its turn.
+            let owns = self.dependents.get(uid_of(dependent)).is_some_and(|all| !all.is_empty());
+            let propagation = Some(if owns { Propagation::Foreground } else { Propagation::Background });
+            let options = DeleteOptions { propagation, ..DeleteOptions::of_uid(uid_of(dependent)) };
+            gone_is_fine(cx.direct.delete(kind, namespace_of(dependent), name_of(dependent), options))?;
+        }
+        let blocks = |dependent: &Value| {
+            items(dependent, "/metadata/ownerReferences")
+                .iter()
+                .any(|one| one["uid"] == uid && one["blockOwnerDeletion"] == true)
+        };
+        let blocked = self.dependents_of(cx, object).iter().any(|(_, dependent)| blocks(dependent));
+        if blocked { Ok(()) } else { without(cx, resource, object, FOREGROUND) }
     }
 
     fn dependents_of(&self, cx: &Cx, object: &Value) -> Vec<(Resource, Object)> {

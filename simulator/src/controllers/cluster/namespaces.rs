@@ -2,21 +2,26 @@
 
 use crate::controllers::context::{Cx, gone_is_fine};
 use crate::controllers::objects::{
-    about, conditions_of, is_terminating, name_of, namespace_of, set_condition,
+    about, conditions_of, finalizers, is_terminating, name_of, namespace_of, set_condition,
 };
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
+use crate::schema::Resource;
 use crate::schema::builtin::{API_SERVICES, NAMESPACES};
-use crate::server::{DeleteOptions, Event, EventKind, Status, Subresource};
+use crate::server::{DeleteOptions, Event, EventKind, Object, Status, Subresource};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// How soon a namespace that waits for an API is looked at again; the real one backs off to more.
-const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN: Duration = Duration::from_secs(15);
 
 /// The namespace controller.
 #[derive(Default)]
-pub(crate) struct Namespaces;
+pub(crate) struct Namespaces {
+    /// Namespaces that wait for an API.
+    waiting: BTreeSet<String>,
+}
 
 impl Controller for Namespaces {
     type Key = String;
@@ -27,7 +32,10 @@ impl Controller for Namespaces {
 
     fn notice(&mut self, _: &Cx, event: &Event, queue: &mut Queue<String>) {
         let object = event.object();
-        if about(event, &NAMESPACES) {
+        if about(event, &API_SERVICES) {
+            // Those that wait may go on.
+            queue.add_all(std::mem::take(&mut self.waiting));
+        } else if about(event, &NAMESPACES) {
             queue.add(name_of(object).to_owned());
         } else if event.kind == EventKind::Deleted && !namespace_of(object).is_empty() {
             queue.add(namespace_of(object).to_owned());
@@ -39,22 +47,19 @@ impl Controller for Namespaces {
             return Ok(());
         };
         let dead = dead_api(cx);
-        let mut left = 0;
         for (resource, object) in cx.direct.in_namespace(name) {
-            left += 1;
             if !is_terminating(&object) {
                 gone_is_fine(cx.direct.delete(&resource, name, name_of(&object), DeleteOptions::default()))?;
             }
         }
-        if left > 0 {
-            left = cx.direct.in_namespace(name).len();
-        }
-        tell(cx, &namespace, dead.as_deref(), left)?;
+        let left = cx.direct.in_namespace(name);
+        tell(cx, &namespace, dead.as_deref(), &left)?;
         if dead.is_some() {
+            self.waiting.insert(name.clone());
             queue.add_after(name.clone(), AGAIN);
             return Ok(());
         }
-        if left == 0 { finalize(cx, &namespace) } else { Ok(()) }
+        if left.is_empty() { finalize(cx, &namespace) } else { Ok(()) }
     }
 }
 
@@ -71,7 +76,7 @@ fn dead_api(cx: &Cx) -> Option<String> {
         .map(|service| name_of(service).to_owned())
 }
 
-fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: usize) -> Result<(), Status> {
+fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: &[(Resource, Object)]) -> Result<(), Status> {
     let condition = |kind: &str, bad: bool, reason: &str, message: String| json!({"type": kind, "status": if bad { "True" } else { "False" }, "reason": reason, "message": message});
     let discovery = match dead {
         Some(api) => condition(
@@ -89,24 +94,33 @@ fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: usize) -> Result<(
             "All resources successfully discovered".into(),
         ),
     };
-    let content = match left {
-        0 => condition(
+    let content = if left.is_empty() {
+        condition(
             "NamespaceContentRemaining",
             false,
             "ContentRemoved",
             "All content successfully removed".into(),
-        ),
-        left => condition(
-            "NamespaceContentRemaining",
-            true,
-            "SomeResourcesRemain",
-            format!("{left} objects remain"),
-        ),
+        )
+    } else {
+        condition("NamespaceContentRemaining", true, "SomeResourcesRemain", remaining(left))
+    };
+    let held = held(left);
+    let finalizers = if held.is_empty() {
+        condition(
+            "NamespaceFinalizersRemaining",
+            false,
+            "ContentHasNoFinalizers",
+            "All content-preserving finalizers finished".into(),
+        )
+    } else {
+        let message = format!("Some content in the namespace has finalizers remaining: {held}");
+        condition("NamespaceFinalizersRemaining", true, "SomeFinalizersRemain", message)
     };
     let mut conditions = conditions_of(namespace);
     let now = cx.stamp();
     let mut changed = set_condition(&mut conditions, discovery, &now);
     changed |= set_condition(&mut conditions, content, &now);
+    changed |= set_condition(&mut conditions, finalizers, &now);
     if !changed {
         return Ok(());
     }
@@ -114,6 +128,28 @@ fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: usize) -> Result<(
     status["conditions"] = Value::Array(conditions);
     status["phase"] = json!("Terminating");
     cx.set_status(&NAMESPACES, namespace, status)
+}
+
+/// What is left of each kind.
+fn remaining(left: &[(Resource, Object)]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for (resource, _) in left {
+        *counts.entry(resource.qualified()).or_default() += 1;
+    }
+    let parts: Vec<String> =
+        counts.iter().map(|(kind, count)| format!("{kind} has {count} resource instances")).collect();
+    format!("Some resources are remaining: {}", parts.join(", "))
+}
+
+/// The finalizers that hold what is left.
+fn held(left: &[(Resource, Object)]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for finalizer in left.iter().flat_map(|(_, object)| finalizers(object)) {
+        *counts.entry(finalizer).or_default() += 1;
+    }
+    let parts: Vec<String> =
+        counts.iter().map(|(name, count)| format!("{name} in {count} resource instances")).collect();
+    parts.join(", ")
 }
 
 fn finalize(cx: &Cx, namespace: &Value) -> Result<(), Status> {

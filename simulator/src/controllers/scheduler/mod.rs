@@ -7,6 +7,8 @@ mod relations;
 mod score;
 mod volumes;
 
+pub(super) use quantity::milli;
+
 use super::context::Cx;
 use super::objects::{Key, about, condition, conditions_of, is_terminating, items, key_of, name_of, text};
 use super::placement::named_node;

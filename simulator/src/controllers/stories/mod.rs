@@ -1,6 +1,12 @@
 //! Stories of the controllers, on a server with stand-ins for kubelets.
 
+mod budgets;
+mod endings;
+mod jobs;
 mod nodes;
 mod scheduling;
+mod services;
+mod stateful;
+mod volumes;
 mod workloads;
 mod world;

@@ -108,6 +108,11 @@ impl World {
         self.direct.delete(resource, namespace, name, DeleteOptions::default()).unwrap();
     }
 
+    /// Asks for a pod's eviction.
+    pub(super) fn evict(&self, pod: &str) -> Result<(), Status> {
+        self.direct.evict("default", pod)
+    }
+
     /// The pods with this label `app` that aren't ending.
     pub(super) fn pods(&self, app: &str) -> Vec<Object> {
         let mut pods = self.direct.list(&PODS, Some("default"));

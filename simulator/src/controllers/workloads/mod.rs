@@ -9,4 +9,5 @@ mod orphans;
 pub(crate) mod pods;
 pub(crate) mod replica_sets;
 mod revisions;
+mod stateful_pod;
 pub(crate) mod stateful_sets;

@@ -83,3 +83,11 @@ pub(super) fn clean_up(cx: &Cx, resource: &Resource, owner: &Value, current: &st
     }
     Ok(())
 }
+
+/// The template of a revision, by its name.
+pub(super) fn template(cx: &Cx, owner: &Value, name: &str) -> Option<Value> {
+    let revision = cx.get(&CONTROLLER_REVISIONS, namespace_of(owner), name)?;
+    let mut template = revision.pointer("/data/spec/template")?.clone();
+    template.as_object_mut()?.remove("$patch");
+    Some(template)
+}

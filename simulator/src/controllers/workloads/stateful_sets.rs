@@ -1,21 +1,20 @@
-//! StatefulSets: pods with names of their own, made and replaced in order.
+//! StatefulSets: pods with names of their own, made, ended and replaced in order.
 
-use super::pods;
 use super::replica_sets::note_owner;
+use super::{pods, revisions, stateful_pod};
 use crate::controllers::context::Cx;
 use crate::controllers::objects::{
-    Key, about, counts, is_terminating, items, key_of, name_of, namespace_of, number, short_hash, text,
-    uid_of,
+    Key, about, counts, is_terminating, key_of, name_of, number, text, uid_of,
 };
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
-use crate::schema::builtin::{PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS};
+use crate::schema::builtin::{PODS, STATEFUL_SETS};
 use crate::server::{Event, Object, Status};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// The label that tells a pod's revision.
-const REVISION: &str = "controller-revision-hash";
+pub(super) const REVISION: &str = "controller-revision-hash";
 
 /// The StatefulSet controller.
 #[derive(Default)]
@@ -36,20 +35,21 @@ impl Controller for StatefulSets {
         }
     }
 
-    fn sync(&mut self, cx: &Cx, key: &Key, _: &mut Queue<Key>) -> Result<(), Status> {
+    fn sync(&mut self, cx: &Cx, key: &Key, queue: &mut Queue<Key>) -> Result<(), Status> {
         let Some(set) = cx.get(&STATEFUL_SETS, &key.0, &key.1) else { return Ok(()) };
-        let revision = revision_of(&set);
-        if !is_terminating(&set) {
-            Round { cx, set: &set, revision: &revision }.manage()?;
-        }
-        let pods = pods::managed(cx, uid_of(&set));
-        cx.set_status(&STATEFUL_SETS, &set, status(&set, &pods, &revision))
+        let hash = revisions::current(cx, &STATEFUL_SETS, &set)?;
+        let update = format!("{}-{hash}", name_of(&set));
+        let current = match text(&set, "/status/currentRevision") {
+            "" => update.clone(),
+            known => known.to_owned(),
+        };
+        let mut round = Round { cx, set: &set, current: &current, update: &update, queue, key };
+        let outcome = if is_terminating(&set) { Ok(()) } else { round.manage() };
+        let status = round.status();
+        cx.set_status(&STATEFUL_SETS, &set, status)?;
+        outcome?;
+        revisions::clean_up(cx, &STATEFUL_SETS, &set, &hash)
     }
-}
-
-fn revision_of(set: &Value) -> String {
-    let template = set["spec"]["template"].to_string();
-    format!("{}-{}", name_of(set), short_hash(&[&template]))
 }
 
 /// The number at the end of a pod's name.
@@ -61,135 +61,137 @@ fn ordinal(pod: &Value) -> Option<i64> {
 struct Round<'a> {
     cx: &'a Cx,
     set: &'a Value,
-    revision: &'a str,
+    current: &'a str,
+    update: &'a str,
+    queue: &'a mut Queue<Key>,
+    key: &'a Key,
 }
 
 impl Round<'_> {
-    fn manage(&self) -> Result<(), Status> {
-        let first = number(self.set, "/spec/ordinals/start", 0);
-        let wanted = number(self.set, "/spec/replicas", 1);
-        let parallel = text(self.set, "/spec/podManagementPolicy") == "Parallel";
-        let pods: BTreeMap<i64, Object> = pods::managed(self.cx, uid_of(self.set))
-            .into_iter()
-            .filter_map(|pod| Some((ordinal(&pod)?, pod)))
-            .collect();
-        for at in first..first + wanted {
-            match pods.get(&at) {
-                None => {
-                    self.create(at)?;
-                    if !parallel {
-                        return Ok(());
-                    }
-                }
-                Some(pod) if pods::is_finished(pod) && !is_terminating(pod) => {
-                    self.cx.delete(&PODS, pod)?;
-                    return Ok(());
-                }
-                // The next one waits for this one; a pod that ends must be gone before it is made again.
-                Some(pod) if !parallel && (is_terminating(pod) || !pods::is_ready(pod)) => return Ok(()),
-                Some(_) => {}
-            }
-        }
-        self.shrink(&pods, first + wanted, parallel)?;
-        self.update(&pods, first + wanted)
+    fn pods(&self) -> BTreeMap<i64, Object> {
+        let all = pods::managed(self.cx, uid_of(self.set)).into_iter();
+        all.filter_map(|pod| Some((ordinal(&pod)?, pod))).collect()
     }
 
-    /// Takes pods away from the end, one at a time.
-    fn shrink(&self, pods: &BTreeMap<i64, Object>, end: i64, parallel: bool) -> Result<(), Status> {
-        for (_, pod) in pods.range(end..).rev() {
+    fn start(&self) -> i64 {
+        number(self.set, "/spec/ordinals/start", 0)
+    }
+
+    fn end(&self) -> i64 {
+        self.start() + number(self.set, "/spec/replicas", 1)
+    }
+
+    fn partition(&self) -> i64 {
+        number(self.set, "/spec/updateStrategy/rollingUpdate/partition", 0)
+    }
+
+    /// Whether the pod has been ready for long enough.
+    fn available(&mut self, pod: &Value) -> bool {
+        let min_ready = number(self.set, "/spec/minReadySeconds", 0);
+        match pods::availability(self.cx, pod, min_ready) {
+            Ok(()) => true,
+            Err(left) => {
+                if let Some(left) = left {
+                    self.queue.add_after(self.key.clone(), left);
+                }
+                false
+            }
+        }
+    }
+
+    fn manage(&mut self) -> Result<(), Status> {
+        let ordered = text(self.set, "/spec/podManagementPolicy") != "Parallel";
+        let pods = self.pods();
+        for at in self.start()..self.end() {
+            let Some(pod) = pods.get(&at) else {
+                self.create(at)?;
+                if ordered {
+                    return Ok(());
+                }
+                continue;
+            };
+            if pods::is_finished(pod) && !is_terminating(pod) {
+                // It is made again once it is gone.
+                self.cx.delete(&PODS, pod)?;
+                return Ok(());
+            }
+            if ordered && (is_terminating(pod) || !self.available(pod)) {
+                return Ok(());
+            }
+        }
+        let outside = |at: i64, from: i64, to: i64| at < from || at >= to;
+        let surplus: Vec<&Object> = pods
+            .iter()
+            .rev()
+            .filter(|(at, _)| outside(**at, self.start(), self.end()))
+            .map(|(_, pod)| pod)
+            .collect();
+        for pod in &surplus {
             if !is_terminating(pod) {
                 self.cx.delete(&PODS, pod)?;
             }
-            if !parallel {
-                break;
+            if ordered {
+                return Ok(());
             }
         }
-        Ok(())
+        if surplus.is_empty() { self.replace(&pods) } else { Ok(()) }
     }
 
-    /// Replaces the last pod that has an older revision.
-    fn update(&self, pods: &BTreeMap<i64, Object>, end: i64) -> Result<(), Status> {
-        if text(self.set, "/spec/updateStrategy/type") == "OnDelete" || pods.range(end..).next().is_some() {
+    /// Ends the last pod of an older revision, once all behind it are available again.
+    fn replace(&mut self, pods: &BTreeMap<i64, Object>) -> Result<(), Status> {
+        if text(self.set, "/spec/updateStrategy/type") == "OnDelete" {
             return Ok(());
         }
-        let from = number(self.set, "/spec/updateStrategy/rollingUpdate/partition", 0);
-        for (_, pod) in pods.range(from.min(end)..end).rev() {
-            if pod["metadata"]["labels"][REVISION] != self.revision {
+        for at in (self.start() + self.partition()..self.end()).rev() {
+            let Some(pod) = pods.get(&at) else { return Ok(()) };
+            if pod["metadata"]["labels"][REVISION] != self.update {
                 return if is_terminating(pod) { Ok(()) } else { self.cx.delete(&PODS, pod) };
             }
-            if !pods::is_ready(pod) {
+            if is_terminating(pod) || !self.available(pod) {
                 return Ok(());
             }
         }
         Ok(())
     }
 
+    /// Makes a pod; those before the partition keep the revision that the set had.
     fn create(&self, at: i64) -> Result<(), Status> {
-        let name = format!("{}-{at}", name_of(self.set));
-        self.claims(&name)?;
-        let mut pod = pods::from_template(&self.set["spec"]["template"], &STATEFUL_SETS, self.set);
-        if let Some(metadata) = pod["metadata"].as_object_mut() {
-            metadata.remove("generateName");
-        }
-        pod["metadata"]["name"] = json!(name);
-        pod["metadata"]["labels"][REVISION] = json!(self.revision);
-        pod["metadata"]["labels"]["statefulset.kubernetes.io/pod-name"] = json!(name);
-        pod["metadata"]["labels"]["apps.kubernetes.io/pod-index"] = json!(at.to_string());
-        pod["spec"]["hostname"] = json!(name);
-        if let Some(service) = self.set["spec"].get("serviceName") {
-            pod["spec"]["subdomain"] = service.clone();
-        }
-        let volumes = items(self.set, "/spec/volumeClaimTemplates").iter().map(|template| {
-            let claim = name_of(template);
-            json!({"name": claim, "persistentVolumeClaim": {"claimName": format!("{claim}-{name}")}})
-        });
-        let mut all: Vec<Value> = items(&pod, "/spec/volumes").to_vec();
-        all.extend(volumes);
-        if !all.is_empty() {
-            pod["spec"]["volumes"] = Value::Array(all);
-        }
-        pods::create(self.cx, self.set, pod).map(|_| ())
+        let old = at < self.start() + self.partition() && self.current != self.update;
+        let template = if old { revisions::template(self.cx, self.set, self.current) } else { None };
+        let (template, revision) = match template {
+            Some(template) => (template, self.current),
+            None => (self.set["spec"]["template"].clone(), self.update),
+        };
+        stateful_pod::create(self.cx, self.set, at, &template, revision)
     }
 
-    /// The claims of one pod; they outlive it.
-    fn claims(&self, pod: &str) -> Result<(), Status> {
-        for template in items(self.set, "/spec/volumeClaimTemplates") {
-            let name = format!("{}-{pod}", name_of(template));
-            if self.cx.get(&PERSISTENT_VOLUME_CLAIMS, namespace_of(self.set), &name).is_some() {
+    fn status(&mut self) -> Value {
+        let wanted = number(self.set, "/spec/replicas", 1);
+        let (mut ready, mut available, mut current, mut updated, mut replicas) = (0, 0, 0, 0, 0);
+        for pod in self.pods().values().filter(|pod| !pods::is_finished(pod)) {
+            replicas += 1;
+            ready += i64::from(pods::is_ready(pod));
+            available += i64::from(self.available(pod));
+            if is_terminating(pod) {
                 continue;
             }
-            let claim = json!({
-                "metadata": {
-                    "name": name, "namespace": namespace_of(self.set),
-                    "labels": self.set["spec"]["selector"]["matchLabels"],
-                },
-                "spec": template["spec"],
-            });
-            self.cx.direct.create(&PERSISTENT_VOLUME_CLAIMS, claim)?;
+            let revision = &pod["metadata"]["labels"][REVISION];
+            current += i64::from(*revision == self.current);
+            updated += i64::from(*revision == self.update);
         }
-        Ok(())
+        let done = updated == wanted && ready == wanted && replicas == wanted;
+        let revision = if done { self.update } else { self.current };
+        let mut fields = counts(&[
+            ("readyReplicas", ready),
+            ("currentReplicas", if done { updated } else { current }),
+            ("updatedReplicas", updated),
+        ]);
+        fields.insert("replicas".into(), json!(replicas));
+        fields.insert("availableReplicas".into(), json!(available));
+        fields.insert("collisionCount".into(), json!(number(self.set, "/status/collisionCount", 0)));
+        fields.insert("currentRevision".into(), json!(revision));
+        fields.insert("updateRevision".into(), json!(self.update));
+        fields.insert("observedGeneration".into(), self.set["metadata"]["generation"].clone());
+        Value::Object(fields)
     }
-}
-
-fn status(set: &Value, pods: &[Object], revision: &str) -> Value {
-    let active = pods.iter().filter(|pod| pods::is_active(pod));
-    let ready = active.clone().filter(|pod| pods::is_ready(pod));
-    let count = |n: usize| i64::try_from(n).unwrap_or(i64::MAX);
-    let updated = active.clone().filter(|pod| pod["metadata"]["labels"][REVISION] == revision);
-    let (replicas, updated) = (count(active.count()), count(updated.count()));
-    let ready = count(ready.count());
-    let mut fields =
-        counts(&[("readyReplicas", ready), ("currentReplicas", updated), ("updatedReplicas", updated)]);
-    fields.insert("availableReplicas".into(), json!(ready));
-    fields.insert("replicas".into(), json!(replicas));
-    fields.insert("collisionCount".into(), json!(0));
-    fields.insert("observedGeneration".into(), set["metadata"]["generation"].clone());
-    fields.insert("updateRevision".into(), json!(revision));
-    let current = match text(set, "/status/currentRevision") {
-        "" => revision,
-        _ if updated >= number(set, "/spec/replicas", 1) => revision,
-        before => before,
-    };
-    fields.insert("currentRevision".into(), json!(current));
-    Value::Object(fields)
 }

@@ -1,0 +1,5 @@
+//! Controllers of volumes: claims get one, nodes get and lose them.
+
+pub(crate) mod attach;
+pub(crate) mod binder;
+mod matching;
