@@ -16,7 +16,6 @@ use replank_provider_protocol::verbs::Mutation;
 use replank_provider_protocol::{OperationId, ProviderError, Retry};
 use serde_json::Value;
 use std::collections::BTreeSet;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
@@ -50,8 +49,6 @@ pub(crate) struct Running {
     /// Asks every step to stop at its next safe point.
     pub(crate) stop: CancellationToken,
     pub(crate) events: UnboundedSender<RunEvent>,
-    /// Only counts while the guard of operation ids is off.
-    pub(crate) nonce: AtomicU64,
 }
 
 /// What one step may touch.
@@ -470,9 +467,6 @@ impl<'a> StepContext<'a> {
         let mut operation = format!("{}/{}/{effect}", self.running.run, self.step.id);
         if undone > 0 {
             operation = format!("{operation}/{undone}");
-        }
-        if !self.holds(Guard::EffectOnce) {
-            operation = format!("{operation}/{}", self.running.nonce.fetch_add(1, Ordering::Relaxed));
         }
         Mutation {
             operation: OperationId::new(operation),

@@ -14,8 +14,8 @@ use replank_planning::ids::{ClusterUid, Epoch, StepId};
 use replank_planning::journal::{Entry, Header, Record, RunPhase, RunState, SCHEMA, StepPhase};
 use replank_planning::plan::{Action, Plan, PlannedStep};
 use replank_planning::waiting::{PauseReason, Waiting};
+use replank_provider_protocol::Role;
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -189,7 +189,6 @@ impl Engine {
             cluster: found,
             stop: CancellationToken::new(),
             events: self.events,
-            nonce: AtomicU64::new(1),
         })
     }
 
@@ -321,7 +320,19 @@ fn succeeded(state: &RunState, id: &StepId) -> bool {
     state.steps.get(id).is_some_and(|s| s.phase == StepPhase::Succeeded)
 }
 
-/// Whether a step is one that old nodes wait for before they go, and has begun.
+/// Whether a step is one that an old worker waits for before it goes, and its replacement is at least being ordered.
 fn lets_in(plan: &Plan, state: &RunState, id: &StepId) -> bool {
-    plan.step(id).is_some_and(|s| matches!(s.action, Action::AdmitNode(_))) && state.steps.contains_key(id)
+    let Some(Action::AdmitNode(admit)) = plan.step(id).map(|s| &s.action) else { return false };
+    let ordered = plan.steps.iter().find(|s| match &s.action {
+        Action::CreateMachine(create) => create.slot == admit.slot,
+        _ => false,
+    });
+    // The canary is watched for a while, which needs its Node.
+    let watched = plan.steps.iter().any(|s| match &s.action {
+        Action::Soak(soak) => soak.slot == admit.slot,
+        _ => false,
+    });
+    !watched
+        && plan.slot(&admit.slot).is_some_and(|s| s.role == Role::Worker)
+        && ordered.is_some_and(|s| s.after.iter().all(|id| succeeded(state, id)))
 }

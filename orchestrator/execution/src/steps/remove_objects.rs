@@ -9,6 +9,7 @@ use crate::guards::Guard;
 use crate::run_dir::Backup;
 use async_trait::async_trait;
 use replank_planning::object::{Kind, ObjectRef};
+use replank_planning::plan::Action;
 use replank_planning::plan::action::{RemovalStage, RemoveObjects};
 use replank_planning::waiting::Waiting;
 use serde_json::{Value, json};
@@ -104,9 +105,11 @@ impl RemoveObjectsStep {
         Ok(found)
     }
 
-    /// Without the guard the last object of the last stage that names any is left.
+    /// Without the guard one object is left: the last one of the plan's last removal.
     fn skipped(&self, cx: &StepContext<'_>, object: &ObjectRef) -> bool {
+        let last = cx.plan().steps.iter().rfind(|s| matches!(s.action, Action::RemoveObjects(_)));
         !cx.holds(Guard::Removal)
+            && last.is_some_and(|s| s.id == cx.step.id)
             && self
                 .0
                 .stages

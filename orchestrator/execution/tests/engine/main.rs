@@ -5,6 +5,7 @@ mod cluster;
 mod crashes;
 mod drains;
 mod faults;
+mod guards;
 mod journals;
 mod locks;
 mod migration;

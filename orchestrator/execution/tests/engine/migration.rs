@@ -4,7 +4,7 @@ use crate::cluster::Counting;
 use crate::runs::journal;
 use replank_execution::clock::VirtualClock;
 use replank_execution::journal::{Journal, JournalError};
-use replank_execution::{Engine, Outcome, RunDir, RunError, RunEvent, Settings, World, observe};
+use replank_execution::{Engine, Guards, Outcome, RunDir, RunError, RunEvent, Settings, World, observe};
 use replank_planning::checks::Consent;
 use replank_planning::intent::{Intent, Strategy};
 use replank_planning::plan::Plan;
@@ -63,7 +63,12 @@ pub async fn planned_for(cluster: &Cluster, strategy: Strategy) -> Plan {
 
 /// Carries a plan out, or goes on with it.
 pub async fn migrate(cluster: &Cluster, plan: Plan, directory: &Path) -> Outcome {
-    let world = world_of(cluster);
+    migrate_with(cluster, plan, directory, Guards::default()).await
+}
+
+/// The same with some guards taken away.
+pub async fn migrate_with(cluster: &Cluster, plan: Plan, directory: &Path, guards: Guards) -> Outcome {
+    let world = world_of(cluster).with_guards(guards);
     let (events, mut told) = unbounded_channel();
     let run_dir = RunDir::open(directory).unwrap();
     let run = Engine::new(world, plan, run_dir, events, CancellationToken::new()).apply();
@@ -96,7 +101,7 @@ async fn story(control_planes: usize, workers: usize, pods: usize, strategy: Str
 
 /// What is there now and was not before the network came, or the other way round, but for what lives
 /// and dies by itself.
-fn unlike(cluster: &Cluster) -> Vec<String> {
+pub fn unlike(cluster: &Cluster) -> Vec<String> {
     let name =
         |(resource, object): &(replank_simulator::schema::Resource, replank_simulator::server::Object)| {
             let text = |key: &str| object["metadata"][key].as_str().unwrap_or_default().to_owned();

@@ -158,15 +158,12 @@ impl CreateMachineStep {
         };
         if !cx.holds(Guard::EffectOnce) {
             // Asking twice is harmless while the operation's id says that it is one effect.
-            cx.provider("make a machine", || ask(cx.mutation(&effect))).await?;
+            self.another(cx, &spec, &format!("{effect}-again")).await?;
         }
         if !cx.holds(Guard::NoOrphan) {
-            // Forgetting the attempt before is what the guard keeps us from.
-            let forgotten = cx.provider("make a machine", || ask(cx.mutation("create-forgotten"))).await?;
-            return Ok(match forgotten {
-                Answered::Machine(machine) => Created::Machine(machine.id),
-                _ => Created::GivenUpBefore,
-            });
+            // Forgetting a machine that an attempt made is what the guard keeps us from.
+            let spec = MachineSpec { name: format!("{}-forgotten", spec.name), ..spec.clone() };
+            self.another(cx, &spec, &format!("{effect}-forgotten")).await?;
         }
         match made {
             Some(machine) if machine.state == MachineState::Failed => {
@@ -175,6 +172,14 @@ impl CreateMachineStep {
             }
             other => Ok(other.map_or(Created::GivenUpBefore, |m| Created::Machine(m.id))),
         }
+    }
+
+    /// A machine too many, which joins nothing: only while a guard is off.
+    async fn another(&self, cx: &StepContext<'_>, spec: &MachineSpec, effect: &str) -> Result<(), StepError> {
+        let provider = &cx.running.world.provider;
+        let params =
+            CreateParams { mutation: cx.mutation(effect), spec: spec.clone(), user_data: String::new() };
+        cx.provider("make a machine", || provider.create(params.clone())).await.map(drop)
     }
 
     /// A provider that says that a machine failed may have left it: it is deleted before another one is made.
