@@ -2,7 +2,38 @@
 //! guards.
 //!
 //! - [`inventory`]: everything there is, and the differences between two looks.
+//! - [`invariants`]: what must hold at every moment of a run, watched event by event.
+//! - [`aftermath`]: what must hold of a run's traces: machines, requests, secrets.
 
+pub mod aftermath;
+pub mod invariants;
 pub mod inventory;
 
+pub use invariants::Observer;
 pub use inventory::{Inventory, changed, leftovers};
+
+use serde::Serialize;
+
+/// The names of all invariants.
+pub const INVARIANTS: [&str; 10] = [
+    "controller-manager-would-start",
+    "pod-cidr-disjoint",
+    "pdb",
+    "ready-nodes",
+    "etcd-quorum",
+    "effect-once",
+    "no-orphan",
+    "kept-until-finalize",
+    "only-planned-changes",
+    "no-secret-written",
+];
+
+/// Something that was seen broken.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Violation {
+    /// Which invariant.
+    pub invariant: &'static str,
+    /// What was seen, in a sentence.
+    pub seen: String,
+}

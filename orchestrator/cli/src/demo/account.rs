@@ -10,7 +10,7 @@ use replank_planning::intent::API_VERSION;
 use replank_planning::plan::{Plan, Slot};
 use replank_planning::planner::Assessment;
 use replank_planning::state::ClusterState;
-use replank_simulator::observer::{self, Inventory};
+use replank_simulator::observer::{self, Inventory, Violation};
 use replank_simulator::scenario::Cluster;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -102,6 +102,7 @@ pub(super) struct Source<'a> {
     pub(super) outcome: &'a Outcome,
     pub(super) journal: Option<&'a Journalled>,
     pub(super) journal_path: PathBuf,
+    pub(super) violations: Vec<Violation>,
     pub(super) wall: Duration,
 }
 
@@ -115,7 +116,11 @@ impl Source<'_> {
         let leftovers =
             if finished { observer::leftovers(&before, &with_network, &after) } else { Vec::new() };
         let changed_bystanders = observer::changed(&self.cluster.bystanders(), &after);
-        let invariant_violations = Vec::new();
+        let mut invariant_violations: Vec<String> =
+            self.violations.iter().map(|v| format!("{}: {}", v.invariant, v.seen)).collect();
+        invariant_violations.extend(
+            changed_bystanders.iter().map(|key| format!("only-planned-changes: {key} is not as it was")),
+        );
         let clean = leftovers.is_empty() && changed_bystanders.is_empty() && invariant_violations.is_empty();
         Account {
             api_version: API_VERSION,

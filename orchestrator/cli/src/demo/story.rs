@@ -14,12 +14,15 @@ use replank_planning::intent::{Backend, Intent, Network, Strategy};
 use replank_planning::plan::Plan;
 use replank_planning::planner::{self, Assessment, NotPlanned};
 use replank_planning::state::ClusterState;
+use replank_planning::waiting::PauseReason;
 use replank_provider_kit::Provider;
 use replank_provider_protocol::verbs::InitializeParams;
 use replank_provider_protocol::{Capabilities, ProviderError};
 use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::Clock;
+use replank_simulator::observer::{Observer, Violation, aftermath};
 use replank_simulator::scenario::{Cluster, ClusterSpec, Manifest, ManifestError, ScenarioError};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use tokio::sync::mpsc::UnboundedSender;
@@ -108,10 +111,13 @@ pub(crate) async fn tell(
     let stage = Stage::new(&cluster, arguments, guards).await?;
     let (state, assessment, plan) = stage.plan(intent, progress).await?;
     let _ = progress.send(Progress::Planned(Box::new(plan.clone())));
+    let machines_before = cluster.datacenter.machines().into_iter().map(|machine| machine.id).collect();
+    let mut observer = Observer::new(&cluster.server, &cluster.datacenter);
     let outcome = tokio::select! {
         biased;
+        () = observer.watch() => ended("the observer saw what no cluster goes on from"),
         outcome = stage.run(&plan, progress, pause) => outcome?,
-        () = pace::keep(arguments.speed) => unreachable_pace(),
+        () = pace::keep(arguments.speed) => ended("the demo's clock stopped"),
     };
     let journalled = stage.journal()?;
     let account = account::Source {
@@ -123,20 +129,38 @@ pub(crate) async fn tell(
         outcome: &outcome,
         journal: journalled.as_ref(),
         journal_path: stage.run_dir.join("journal.ndjson"),
+        violations: violations(&cluster, &mut observer, &machines_before, &stage.run_dir, &outcome),
         wall: started.elapsed(),
     }
     .account();
     Ok(Told { account, cluster })
 }
 
-/// The pacer never ends; should it ever, the run is no longer driven and counts as not finished.
-fn unreachable_pace() -> Outcome {
-    Outcome::Paused {
-        reason: replank_planning::waiting::PauseReason::StepFailed {
-            reason: "the demo's clock stopped".into(),
-        },
-        step: None,
+/// The story ended before the run did.
+fn ended(reason: &str) -> Outcome {
+    let reason = PauseReason::StepFailed { reason: reason.to_owned() };
+    Outcome::Paused { reason, step: None }
+}
+
+/// Everything that was seen broken, by the simulator's own observer.
+fn violations(
+    cluster: &Cluster,
+    observer: &mut Observer,
+    machines_before: &BTreeSet<String>,
+    run_dir: &Path,
+    outcome: &Outcome,
+) -> Vec<Violation> {
+    let texts = ["plan.json", "journal.ndjson"]
+        .map(|name| (name.to_owned(), std::fs::read_to_string(run_dir.join(name)).unwrap_or_default()));
+    let mut found = observer.violations();
+    found.extend(aftermath::evictions(&cluster.server, "replank"));
+    found.extend(aftermath::effects(&cluster.datacenter));
+    found.extend(aftermath::destroyed(&cluster.datacenter, machines_before));
+    found.extend(aftermath::secrets(&texts));
+    if matches!(outcome, Outcome::Finished) {
+        found.extend(aftermath::orphans(&cluster.server, &cluster.datacenter));
     }
+    found
 }
 
 fn say(progress: &UnboundedSender<Progress>, text: String) {

@@ -1,0 +1,242 @@
+//! What must hold at every moment of a run.
+
+use super::Violation;
+use crate::machines::{Datacenter, MachineState};
+use crate::schema::Resource;
+use crate::schema::builtin::{NODES, PODS};
+use crate::server::{Changes, Direct, Event, Server};
+use ipnet::IpNet;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Watches a cluster while a run goes on.
+pub struct Observer {
+    direct: Direct,
+    datacenter: Datacenter,
+    changes: Changes,
+    /// How many nodes were ready at the beginning.
+    ready_at_first: usize,
+    seen: BTreeSet<Violation>,
+    /// Whether two machines of one name were seen running.
+    doubled: bool,
+}
+
+impl Observer {
+    /// An observer of everything from now on.
+    pub fn new(server: &Server, datacenter: &Datacenter) -> Self {
+        let direct = server.direct("observer");
+        let ready_at_first = ready_nodes(&direct);
+        Self {
+            changes: direct.changes(),
+            datacenter: datacenter.clone(),
+            ready_at_first,
+            seen: BTreeSet::new(),
+            doubled: false,
+            direct,
+        }
+    }
+
+    /// Watches until something is seen from which no cluster goes on: two machines of one name, which
+    /// fight over one Node. Cancel-safe: what was seen is kept.
+    pub async fn watch(&mut self) {
+        let mut etcd = self.datacenter.etcd().watch();
+        while !self.doubled {
+            tokio::select! {
+                biased;
+                events = self.changes.next() => self.look(&events),
+                changed = etcd.changed() => {
+                    if changed.is_err() {
+                        std::future::pending::<()>().await;
+                    }
+                    self.etcd();
+                }
+            }
+        }
+    }
+
+    /// What was seen broken so far.
+    pub fn violations(&mut self) -> Vec<Violation> {
+        let rest = self.changes.ready();
+        self.look(&rest);
+        self.seen.iter().cloned().collect()
+    }
+
+    fn look(&mut self, events: &[Event]) {
+        let nodes = |event: &&Event| is(event, &NODES);
+        let spec_changed = |event: &Event| part(event, "/spec/podCIDRs");
+        let condition_changed = |event: &Event| part(event, "/status/conditions");
+        let about_nodes: Vec<&Event> = events.iter().filter(nodes).collect();
+        let manager_changed = events.iter().any(|event| {
+            is(event, &PODS)
+                && event.object()["metadata"]["labels"]["component"] == "kube-controller-manager"
+                && part(event, "/spec")
+        });
+        if manager_changed || about_nodes.iter().any(|event| spec_changed(event)) {
+            self.controller_manager();
+            self.ranges();
+        }
+        if about_nodes.iter().any(|event| condition_changed(event)) {
+            self.readiness();
+            self.machines();
+        }
+        if about_nodes.iter().any(|event| part(event, "/spec/unschedulable")) {
+            self.readiness();
+        }
+    }
+
+    /// No two machines of one name run.
+    fn machines(&mut self) {
+        let mut names = BTreeSet::new();
+        let running = self.datacenter.machines().into_iter().filter(|m| m.state == MachineState::Running);
+        let doubled: Vec<_> = running.filter(|machine| !names.insert(machine.name.clone())).collect();
+        for machine in doubled {
+            self.doubled = true;
+            self.tell("effect-once", format!("machine {} was made twice", machine.name));
+            self.tell(
+                "no-orphan",
+                format!("two machines are named {}, and one of them is no Node's", machine.name),
+            );
+        }
+    }
+
+    fn tell(&mut self, invariant: &'static str, seen: String) {
+        self.seen.insert(Violation { invariant, seen });
+    }
+
+    /// Every controller-manager would start again with the flags that it has now.
+    fn controller_manager(&mut self) {
+        let nodes = self.direct.list(&NODES, None);
+        let pods = self.direct.list(&PODS, Some("kube-system"));
+        let managers =
+            pods.iter().filter(|p| p["metadata"]["labels"]["component"] == "kube-controller-manager");
+        let mut found = Vec::new();
+        for manager in managers {
+            let flag = |name: &str| flag_of(manager, name);
+            if flag("allocate-node-cidrs").as_deref() != Some("true") {
+                continue;
+            }
+            let network = parse(&flag("cluster-cidr").unwrap_or_default());
+            for node in &nodes {
+                if let Some(outside) =
+                    ranges_of(node).into_iter().find(|range| !network.iter().any(|n| n.contains(range)))
+                {
+                    found.push(format!(
+                        "{} would exit at its next start: Node {} has {outside}, outside {}",
+                        text(manager, "/metadata/name"),
+                        text(node, "/metadata/name"),
+                        flag("cluster-cidr").unwrap_or_default()
+                    ));
+                }
+            }
+        }
+        found.into_iter().for_each(|seen| self.tell("controller-manager-would-start", seen));
+    }
+
+    /// No two Nodes' ranges meet, and none that is new meets one of Calico's blocks.
+    fn ranges(&mut self) {
+        let nodes = self.direct.list(&NODES, None);
+        let mut given: Vec<(String, IpNet)> = Vec::new();
+        let mut found = Vec::new();
+        for node in &nodes {
+            let name = text(node, "/metadata/name");
+            for range in ranges_of(node) {
+                if let Some((other, taken)) = given.iter().find(|(_, taken)| meet(taken, &range)) {
+                    found.push(format!("Node {name} has {range} and Node {other} has {taken}"));
+                }
+                given.push((name.to_owned(), range));
+            }
+        }
+        let gated =
+            |node: &&crate::server::Object| node["metadata"]["labels"]["replank.dev/network"] == "flannel";
+        let blocks = self.blocks();
+        for node in nodes.iter().filter(gated) {
+            for range in ranges_of(node) {
+                if let Some(block) = blocks.iter().find(|block| meet(block, &range)) {
+                    found.push(format!(
+                        "Node {} has {range}, and Calico uses {block}",
+                        text(node, "/metadata/name")
+                    ));
+                }
+            }
+        }
+        found.into_iter().for_each(|seen| self.tell("pod-cidr-disjoint", seen));
+    }
+
+    fn blocks(&self) -> Vec<IpNet> {
+        let kind = self.direct.resource("crd.projectcalico.org/v1", "IPAMBlock");
+        let blocks = kind.map(|kind| self.direct.list(&kind, None)).unwrap_or_default();
+        blocks.iter().filter_map(|block| text(block, "/spec/cidr").parse().ok()).collect()
+    }
+
+    /// Never fewer nodes that are ready and take pods than at the beginning: a replacement is let in
+    /// before its node is cordoned.
+    fn readiness(&mut self) {
+        let ready = ready_nodes(&self.direct);
+        if ready < self.ready_at_first {
+            let seen = format!("fewer than the {} nodes of the beginning were ready", self.ready_at_first);
+            self.tell("ready-nodes", seen);
+        }
+    }
+
+    /// etcd has a majority, with every member counted as lost that does not run.
+    fn etcd(&mut self) {
+        let members = self.datacenter.etcd().members();
+        let voters = members.iter().filter(|member| !member.learner);
+        let up = voters.clone().filter(|member| member.up).count();
+        let voters = voters.count();
+        if voters > 0 && up * 2 <= voters {
+            self.tell("etcd-quorum", format!("{up} of {voters} voters ran"));
+        }
+    }
+}
+
+/// Whether an object became something else at a place; a new or gone one did.
+fn part(event: &Event, pointer: &str) -> bool {
+    match (&event.old, &event.new) {
+        (Some(old), Some(new)) => old.pointer(pointer) != new.pointer(pointer),
+        _ => true,
+    }
+}
+
+fn is(event: &Event, resource: &Resource) -> bool {
+    event.resource.plural == resource.plural && event.resource.group == resource.group
+}
+
+fn ready_nodes(direct: &Direct) -> usize {
+    let ready = |node: &crate::server::Object| {
+        let conditions = node["status"]["conditions"].as_array();
+        node["spec"]["unschedulable"] != true
+            && conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+    };
+    direct.list(&NODES, None).iter().filter(|node| ready(node)).count()
+}
+
+fn ranges_of(node: &Value) -> Vec<IpNet> {
+    let ranges = node["spec"]["podCIDRs"].as_array();
+    ranges.into_iter().flatten().filter_map(|range| range.as_str()?.parse().ok()).collect()
+}
+
+fn parse(list: &str) -> Vec<IpNet> {
+    list.split(',').filter_map(|range| range.trim().parse().ok()).collect()
+}
+
+fn meet(a: &IpNet, b: &IpNet) -> bool {
+    a.contains(b) || b.contains(a)
+}
+
+fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
+    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+/// A flag of a pod's first container.
+fn flag_of(pod: &Value, name: &str) -> Option<String> {
+    let container = &pod["spec"]["containers"][0];
+    let words =
+        ["command", "args"].into_iter().flat_map(|key| container[key].as_array().into_iter().flatten());
+    let prefix = format!("--{name}=");
+    words
+        .filter_map(Value::as_str)
+        .filter_map(|word| word.strip_prefix(&prefix))
+        .next_back()
+        .map(str::to_owned)
+}
