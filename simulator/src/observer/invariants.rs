@@ -129,7 +129,9 @@ impl Observer {
                 }
             }
         }
-        found.into_iter().for_each(|seen| self.tell("controller-manager-would-start", seen));
+        for seen in found {
+            self.tell("controller-manager-would-start", seen);
+        }
     }
 
     /// No two Nodes' ranges meet, and none that is new meets one of Calico's blocks.
@@ -159,7 +161,9 @@ impl Observer {
                 }
             }
         }
-        found.into_iter().for_each(|seen| self.tell("pod-cidr-disjoint", seen));
+        for seen in found {
+            self.tell("pod-cidr-disjoint", seen);
+        }
     }
 
     fn blocks(&self) -> Vec<IpNet> {
