@@ -4,6 +4,7 @@ use crate::demo::{Account, DemoArguments, DemoError, Format, Progress, Verdict, 
 use crate::exit::Exit;
 use crate::output;
 use replank_execution::{Guards, RunError};
+use replank_simulator::faults::Faults;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
@@ -11,6 +12,11 @@ use tokio_util::sync::CancellationToken;
 pub(crate) fn run(arguments: &DemoArguments) -> Exit {
     if arguments.without_guard.iter().any(|name| name == "list") {
         output::data(&Guards::names().join("\n"));
+        return Exit::Done;
+    }
+    if arguments.fault.iter().any(|name| name == "list") {
+        let lines = Faults::names().iter().map(|(name, what)| format!("{name:<26} {what}"));
+        output::data(&lines.collect::<Vec<_>>().join("\n"));
         return Exit::Done;
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
@@ -31,7 +37,23 @@ async fn show(arguments: &DemoArguments) -> Exit {
         drop(progress);
         told
     };
-    let (told, ()) = tokio::join!(story, narrate(inbox, arguments.output));
+    let interrupted = async {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            output::say("pausing at the next safe point; Ctrl-C again stops now");
+            pause.cancel();
+        }
+        // A second one ends the program: the journal holds everything that was begun.
+        let _ = tokio::signal::ctrl_c().await;
+    };
+    let telling = async { tokio::join!(story, narrate(inbox)) };
+    let told = tokio::select! {
+        biased;
+        (told, ()) = telling => told,
+        () = interrupted => {
+            output::say("stopped; the journal says what is half done");
+            return Exit::Failed;
+        }
+    };
     match told {
         Ok(told) => {
             print(&told.account, arguments.output);
@@ -41,7 +63,7 @@ async fn show(arguments: &DemoArguments) -> Exit {
     }
 }
 
-async fn narrate(mut inbox: UnboundedReceiver<Progress>, _format: Format) {
+async fn narrate(mut inbox: UnboundedReceiver<Progress>) {
     while let Some(progress) = inbox.recv().await {
         match progress {
             Progress::Said(text) => output::say(&text),
@@ -87,7 +109,9 @@ fn refuse(error: &DemoError) -> Exit {
             }
             Exit::Blocked
         }
-        DemoError::File { .. } | DemoError::Manifest(_) | DemoError::Guard(_) => Exit::Usage,
+        DemoError::File { .. } | DemoError::Fault(_) | DemoError::Manifest(_) | DemoError::Guard(_) => {
+            Exit::Usage
+        }
         DemoError::Run(RunError::OtherCluster { .. }) => Exit::DoesNotFit,
         _ => Exit::Failed,
     }

@@ -8,6 +8,7 @@
 mod account;
 mod arguments;
 mod pace;
+mod record;
 mod secrets;
 mod story;
 mod timeline;

@@ -2,7 +2,7 @@
 
 use super::account::{self, Account};
 use super::arguments::{BackendName, StrategyName};
-use super::{DemoArguments, pace, secrets::Seeded};
+use super::{DemoArguments, pace, record, secrets::Seeded};
 use replank_execution::clock::VirtualClock;
 use replank_execution::guards::UnknownGuard;
 use replank_execution::run_dir::RunDirError;
@@ -20,6 +20,7 @@ use replank_provider_protocol::verbs::InitializeParams;
 use replank_provider_protocol::{Capabilities, ProviderError};
 use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::Clock;
+use replank_simulator::faults::Fault;
 use replank_simulator::observer::{Observer, Violation, aftermath};
 use replank_simulator::scenario::{Cluster, ClusterSpec, Manifest, ManifestError, ScenarioError};
 use std::collections::BTreeSet;
@@ -39,6 +40,17 @@ pub(crate) enum DemoError {
         /// Why.
         source: std::io::Error,
     },
+    /// A file could not be written.
+    #[error("{path} could not be written: {source}")]
+    Written {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A fault that nobody knows.
+    #[error("{0}; `replank demo --fault list` prints the names")]
+    Fault(String),
     /// A manifest makes no sense.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
@@ -98,6 +110,7 @@ pub(crate) async fn tell(
 ) -> Result<Told, DemoError> {
     let started = std::time::Instant::now();
     let guards = Guards::without(arguments.without_guard.iter().map(String::as_str))?;
+    let faults = faults(arguments)?;
     let spec = spec(arguments)?;
     let intent = intent(arguments)?;
     say(
@@ -111,6 +124,14 @@ pub(crate) async fn tell(
     let stage = Stage::new(&cluster, arguments, guards).await?;
     let (state, assessment, plan) = stage.plan(intent, progress).await?;
     let _ = progress.send(Progress::Planned(Box::new(plan.clone())));
+    if let Some(directory) = &arguments.record {
+        record::requests(&cluster, directory)?;
+    }
+    for fault in faults {
+        say(progress, format!("raising the fault {}", fault.name));
+        cluster.server.faults().raise(fault.clone());
+        cluster.datacenter.faults().raise(fault);
+    }
     let machines_before = cluster.datacenter.machines().into_iter().map(|machine| machine.id).collect();
     let mut observer = Observer::new(&cluster.server, &cluster.datacenter);
     let outcome = tokio::select! {
@@ -119,6 +140,9 @@ pub(crate) async fn tell(
         outcome = stage.run(&plan, progress, pause) => outcome?,
         () = pace::keep(arguments.speed) => ended("the demo's clock stopped"),
     };
+    if let Some(directory) = &arguments.record {
+        record::inventories(&cluster, directory)?;
+    }
     let journalled = stage.journal()?;
     let account = account::Source {
         arguments,
@@ -178,6 +202,19 @@ fn spec(arguments: &DemoArguments) -> Result<ClusterSpec, DemoError> {
         manifests,
         ..ClusterSpec::default()
     })
+}
+
+/// How often a fault of the demo strikes where nothing else is said: often enough to be seen, and
+/// it passes.
+const STRIKES: u32 = 5;
+
+fn faults(arguments: &DemoArguments) -> Result<Vec<Fault>, DemoError> {
+    let parsed = arguments.fault.iter().map(|text| {
+        let fault: Fault = text.parse().map_err(|error| DemoError::Fault(format!("{error}")))?;
+        let bounded = fault.count.is_some() || fault.rate < 1.0;
+        Ok(if bounded { fault } else { fault.count(STRIKES) })
+    });
+    parsed.collect()
 }
 
 fn manifest(path: &Path) -> Result<Manifest, DemoError> {
