@@ -6,6 +6,7 @@ mod jobs;
 mod nodes;
 mod scheduling;
 mod services;
+mod size;
 mod stateful;
 mod volumes;
 mod workloads;

@@ -225,9 +225,9 @@ fn run_pod(cx: &Cx, pod: &Object) -> Result<(), Status> {
         (false, _) => ("Running", "True"),
     };
     let mut status = pod["status"].clone();
-    let number = cx.direct.list(&PODS, None).len();
     status["phase"] = json!(phase);
-    status["podIP"] = json!(format!("10.0.0.{number}"));
+    let version: u32 = text(pod, "/metadata/resourceVersion").parse().unwrap_or(1);
+    status["podIP"] = json!(std::net::Ipv4Addr::from(0x0a00_0000 + version).to_string());
     status["podIPs"] = json!([{"ip": status["podIP"]}]);
     let now = cx.stamp();
     let scheduled = json!({"type": "PodScheduled", "status": "True", "lastTransitionTime": now});
