@@ -27,7 +27,7 @@ pub(crate) fn about(event: &Event, resource: &Resource) -> bool {
 
 /// The number at a JSON pointer, or this one.
 pub(crate) fn number(value: &Value, pointer: &str, default: i64) -> i64 {
-    value.pointer(pointer).and_then(Value::as_i64).unwrap_or(default)
+    crate::server::object::at(value, pointer).and_then(Value::as_i64).unwrap_or(default)
 }
 
 /// Ten letters that stand for these texts.

@@ -4,6 +4,7 @@ mod budgets;
 mod endings;
 mod jobs;
 mod nodes;
+mod programs;
 mod scheduling;
 mod services;
 mod size;
