@@ -2,6 +2,7 @@
 //! refuses: the registries' strategies, as far as clients here can tell the difference.
 
 mod namespaces;
+mod nodes;
 mod pods;
 mod services;
 
@@ -59,6 +60,8 @@ pub(crate) fn prepare_create(
         pods::prepare_create(state, object)?;
     } else if is(kind, "", "namespaces") {
         namespaces::prepare_create(object);
+    } else if is(kind, "", "nodes") {
+        nodes::prepare_create(object);
     } else if is(kind, "", "persistentvolumeclaims") || is(kind, "", "persistentvolumes") {
         object["status"] = json!({"phase": "Pending"});
     } else if is(kind, "apps", "deployments") || is(kind, "apps", "replicasets") {
