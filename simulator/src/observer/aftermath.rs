@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 /// Pods leave by eviction: a plain delete asks no budget.
 pub fn evictions(server: &Server, client: &str) -> Vec<Violation> {
     let bypassed = server.requests().select(|request| {
-        &*request.client == client
+        request.client.split('/').next() == Some(client)
             && request.verb == "delete"
             && request.url.contains("/pods/")
             && request.status < 300
