@@ -139,3 +139,55 @@ fn what_makes_no_sense_is_refused_with_a_sentence_and_a_status() {
     assert_eq!(status, 3);
     assert!(said.contains("the other range of the new network"), "{said}");
 }
+
+#[test]
+fn every_guard_that_is_taken_away_is_seen_broken() {
+    for guard in [
+        "controller-manager-would-start",
+        "pod-cidr-disjoint",
+        "pdb",
+        "ready-nodes",
+        "etcd-quorum",
+        "effect-once",
+        "no-orphan",
+        "kept-until-finalize",
+        "only-planned-changes",
+        "no-secret-written",
+    ] {
+        let size = ["--control-planes", "3", "--workers", "2", "--pods", "30"];
+        let output = demo(&[&size[..], &["-o", "json", "--without-guard", guard]].concat());
+        assert_eq!(output.status.code(), Some(1), "{guard}");
+        let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let violations = told["invariantViolations"].as_array().unwrap();
+        let named = |v: &Value| v.as_str().is_some_and(|v| v.starts_with(guard));
+        assert!(violations.iter().any(named), "{guard}: {violations:#?}");
+    }
+}
+
+#[test]
+fn a_removal_that_is_skipped_is_named_as_a_leftover() {
+    let output = demo(&[&SMALL[..], &["-o", "json", "--without-guard", "removal"]].concat());
+    assert_eq!(output.status.code(), Some(1));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["leftovers"].as_array().is_some_and(|left| !left.is_empty()), "{told:#}");
+}
+
+#[test]
+fn faults_that_pass_end_in_success_and_others_in_a_pause_with_a_reason() {
+    for fault in [
+        "too-many-requests",
+        "internal-error",
+        "unavailable",
+        "conflict",
+        "dropped-connection",
+        "lost-response",
+        "watch-ends",
+    ] {
+        let told = account(&[&SMALL[..], &["--fault", fault]].concat());
+        assert_eq!(told["result"], "succeeded", "{fault}: {told:#}");
+    }
+    let output = demo(&[&SMALL[..], &["-o", "json", "--fault", "snapshot-fails"]].concat());
+    assert_eq!(output.status.code(), Some(4));
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert!(told["reason"].as_str().is_some_and(|reason| reason.contains("snapshot")), "{told:#}");
+}

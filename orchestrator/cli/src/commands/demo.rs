@@ -1,6 +1,6 @@
 //! `replank demo`.
 
-use crate::demo::{Account, DemoArguments, DemoError, Format, Progress, Verdict, tell};
+use crate::demo::{Account, DemoArguments, DemoError, Format, Progress, Verdict, serve, tell};
 use crate::exit::Exit;
 use crate::output;
 use replank_execution::{Guards, RunError};
@@ -57,6 +57,12 @@ async fn show(arguments: &DemoArguments) -> Exit {
     match told {
         Ok(told) => {
             print(&told.account, arguments.output);
+            if let Some(listen) = arguments.serve
+                && let Err(error) = serve(&told.cluster, listen, arguments.record.as_deref()).await
+            {
+                output::error(&error);
+                return Exit::Failed;
+            }
             exit_of(&told.account)
         }
         Err(error) => refuse(&error),

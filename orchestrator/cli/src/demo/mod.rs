@@ -4,16 +4,19 @@
 //! - [`story`]: from the cluster to the account.
 //! - [`pace`]: virtual time at a speed.
 //! - [`account`]: what is told at the end.
+//! - [`serving`]: the cluster afterwards, for kubectl.
 
 mod account;
 mod arguments;
 mod pace;
 mod record;
 mod secrets;
+mod serving;
 mod story;
 mod timeline;
 
 pub(crate) use account::{Account, Verdict};
 pub(crate) use arguments::{DemoArguments, Format};
 use arguments::{Speed, StrategyName};
+pub(crate) use serving::serve;
 pub(crate) use story::{DemoError, Progress, tell};
