@@ -26,6 +26,15 @@ impl Entropy for SystemEntropy {
     }
 }
 
+/// A client as this crate wants it: whatever the configuration says, nobody retries but us.
+///
+/// # Errors
+/// When the configuration can't be used, such as for an unreadable certificate.
+pub fn client(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
+    config.default_retry = false;
+    kube::Client::try_from(config)
+}
+
 /// The outside of a run.
 #[derive(Clone)]
 pub struct World {

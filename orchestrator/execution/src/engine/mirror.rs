@@ -93,7 +93,7 @@ async fn put(api: &Api, data: &Value) -> Result<(), ApiError> {
                 "apiVersion": "v1", "kind": "ConfigMap",
                 "metadata": {"name": NAME, "namespace": NAMESPACE}, "data": data,
             });
-            api.create(path::core(NAMESPACE, "configmaps", "").trim_end_matches('/'), &map).await
+            api.create(&format!("/api/v1/namespaces/{NAMESPACE}/configmaps"), &map).await
         }
         answer => answer,
     }

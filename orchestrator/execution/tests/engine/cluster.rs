@@ -7,7 +7,6 @@ use replank_execution::clock::VirtualClock;
 use replank_execution::world::Entropy;
 use replank_execution::{Settings, World, observe};
 use replank_planning::state::ClusterState;
-use replank_provider_kit::Provider;
 use replank_provider_protocol::verbs::InitializeParams;
 use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::machines::{Caller, CreateMachine, Datacenter, Durations, MachineRole};

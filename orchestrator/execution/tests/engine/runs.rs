@@ -10,16 +10,10 @@ use tokio_util::sync::CancellationToken;
 
 /// Carries a plan out in a directory.
 pub async fn apply(cluster: &Cluster, plan: &Plan, directory: &Path) -> Result<Outcome, RunError> {
-    let (events, mut told) = unbounded_channel();
+    let (events, _told) = unbounded_channel();
     let run_dir = RunDir::open(directory)?;
     let engine = Engine::new(cluster.world(), plan.clone(), run_dir, events, CancellationToken::new());
-    let outcome = engine.apply().await;
-    if std::env::var_os("REPLANK_TELL").is_some() {
-        while let Ok(event) = told.try_recv() {
-            eprintln!("{event:?}");
-        }
-    }
-    outcome
+    engine.apply().await
 }
 
 #[tokio::test(start_paused = true)]
