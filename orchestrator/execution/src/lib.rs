@@ -3,7 +3,7 @@
 //! - [`world`]: the outside of a run, in one value.
 //! - [`api`]: the Kubernetes API, untyped and without retries of its own.
 //! - [`run_dir`]: a run's directory; [`journal`]: records on disk before the act, and what they fold to.
-//! - [`observe`]: the cluster as it is now.
+//! - [`mod@observe`]: the cluster as it is now.
 //! - [`lock`]: one actor per cluster.
 //! - [`engine`]: the graph of steps, forward and back; [`steps`]: what each action does.
 //! - [`finalize`]: giving up the way back.

@@ -1,6 +1,6 @@
 //! The journal on disk.
 //!
-//! - [`file`]: one line a record, appended and synced before the act it announces.
+//! - [`mod@file`]: one line a record, appended and synced before the act it announces.
 //! - [`chain`]: lines to entries and back, with the hash of the line before in each.
 //! - [`fault`]: a journal that fails or "crashes" where a test says so.
 //! - [`ledger`]: the journal together with the state it folds to.
