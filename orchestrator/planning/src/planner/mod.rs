@@ -1,6 +1,6 @@
 //! The planner: from a cluster's state and a wish to findings and a plan, purely.
 //!
-//! - [`assess`]: what was found, decided and is in the way.
+//! - [`mod@assess`]: what was found, decided and is in the way.
 //! - [`network`]: the new network's ranges.
 //! - [`slots`]: the order of nodes, and what each replacement is given.
 //! - [`travel`]: which labels and taints go with a node.
