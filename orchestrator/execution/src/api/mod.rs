@@ -33,6 +33,11 @@ const WATCH_SECONDS: u32 = 290;
 /// Who owns fields that server-side apply sets.
 pub const FIELD_MANAGER: &str = "replank";
 
+/// Whole objects.
+const PLAIN: &str = "application/json";
+/// Objects' metadata, where the server can; whole objects where it can't.
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
 /// How the server's audit log names us.
 const AGENT: &str = concat!("replank/", env!("CARGO_PKG_VERSION"));
 
@@ -99,13 +104,36 @@ impl Api {
         &self,
         path: &str,
         query: &str,
+        take: impl FnMut(Vec<Value>),
+    ) -> Result<String, ApiError> {
+        self.pages_as(path, query, PLAIN, take).await
+    }
+
+    /// The same with the objects' metadata only: nothing else leaves the server.
+    ///
+    /// # Errors
+    /// As the server said.
+    pub async fn metadata_pages(
+        &self,
+        path: &str,
+        query: &str,
+        take: impl FnMut(Vec<Value>),
+    ) -> Result<String, ApiError> {
+        self.pages_as(path, query, METADATA, take).await
+    }
+
+    async fn pages_as(
+        &self,
+        path: &str,
+        query: &str,
+        accept: &str,
         mut take: impl FnMut(Vec<Value>),
     ) -> Result<String, ApiError> {
         let mut token = String::new();
         let mut restarted = false;
         loop {
             let url = path::with_query(path, &[&format!("limit={PAGE}"), query, &if_any("continue", &token)]);
-            match self.send(Method::GET, &url, "", None).await {
+            match self.send_as(Method::GET, &url, accept, "", None).await {
                 Ok(mut page) => {
                     if let Value::Array(items) = page["items"].take() {
                         take(items);
@@ -192,10 +220,21 @@ impl Api {
         content: &str,
         body: Option<&Value>,
     ) -> Result<Value, ApiError> {
+        self.send_as(method, path, PLAIN, content, body).await
+    }
+
+    async fn send_as(
+        &self,
+        method: Method,
+        path: &str,
+        accept: &str,
+        content: &str,
+        body: Option<&Value>,
+    ) -> Result<Value, ApiError> {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
-            .header(header::ACCEPT, "application/json")
+            .header(header::ACCEPT, accept)
             .header(header::USER_AGENT, AGENT);
         if body.is_some() {
             request = request.header(header::CONTENT_TYPE, content);

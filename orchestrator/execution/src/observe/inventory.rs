@@ -59,8 +59,12 @@ pub(super) async fn read(reader: &Reader<'_>) -> Result<Inventory, ObserveError>
     kinds.extend(of_network_groups(reader).await?);
     for kind in &kinds {
         let collection = path::collection(kind, "");
-        let read =
-            reader.each(&collection, "", |body| inventory.insert(object(kind, slim(kind, body)))).await;
+        let take = |body| inventory.insert(object(kind, slim(kind, body)));
+        let read = if kind.kind == "Secret" {
+            reader.each_metadata(&collection, take).await
+        } else {
+            reader.each(&collection, "", take).await
+        };
         match read {
             // An aggregated API whose pods are away: what it shows lies in its own CRDs, which are read too.
             Err(ObserveError::Api { source, .. }) if source.code == 503 && aggregated(kind) => {

@@ -54,12 +54,37 @@ impl<'a> Reader<'a> {
         &self,
         path: &str,
         query: &str,
+        take: impl FnMut(Value),
+    ) -> Result<(), ObserveError> {
+        self.each_as(path, query, false, take).await
+    }
+
+    /// The same with the objects' metadata only.
+    pub(super) async fn each_metadata(
+        &self,
+        path: &str,
+        take: impl FnMut(Value),
+    ) -> Result<(), ObserveError> {
+        self.each_as(path, "", true, take).await
+    }
+
+    async fn each_as(
+        &self,
+        path: &str,
+        query: &str,
+        metadata: bool,
         mut take: impl FnMut(Value),
     ) -> Result<(), ObserveError> {
         let since = Instant::now();
         let mut pause = FIRST_PAUSE;
         loop {
-            match self.api.pages(path, query, |page| page.into_iter().for_each(&mut take)).await {
+            let each = |page: Vec<Value>| page.into_iter().for_each(&mut take);
+            let read = if metadata {
+                self.api.metadata_pages(path, query, each).await
+            } else {
+                self.api.pages(path, query, each).await
+            };
+            match read {
                 Ok(_) => return Ok(()),
                 Err(error) if error.is_not_found() => return Ok(()),
                 Err(error) if error.may_pass() && since.elapsed() < self.patience => {

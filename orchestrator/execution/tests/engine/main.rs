@@ -9,6 +9,7 @@ mod guards;
 mod journals;
 mod locks;
 mod migration;
+mod observing;
 mod plans;
 mod runs;
 mod ways_back;

@@ -7,6 +7,7 @@ use replank_execution::journal::{Journal, JournalError};
 use replank_execution::{Engine, Guards, Outcome, RunDir, RunError, Settings, World, observe};
 use replank_planning::checks::Consent;
 use replank_planning::intent::{Intent, Strategy};
+use replank_planning::journal::Record;
 use replank_planning::plan::Plan;
 use replank_planning::planner::{self, NotPlanned};
 use replank_planning::state::ClusterState;
@@ -37,8 +38,7 @@ async fn observed(world: &World) -> ClusterState {
 }
 
 /// A plan that accepts everything that needs consent.
-fn planned(state: &ClusterState, strategy: Strategy) -> Plan {
-    let mut intent = Intent { strategy, ..Intent::default() };
+fn planned(state: &ClusterState, mut intent: Intent) -> Plan {
     match planner::plan(state, &intent, "test") {
         Err(NotPlanned::ConsentMissing(findings)) => {
             intent.accept =
@@ -58,7 +58,7 @@ pub async fn small() -> Cluster {
 
 /// The plan of a cluster as it is now.
 pub async fn planned_for(cluster: &Cluster, strategy: Strategy) -> Plan {
-    planned(&observed(&world_of(cluster)).await, strategy)
+    planned(&observed(&world_of(cluster)).await, Intent { strategy, ..Intent::default() })
 }
 
 /// Carries a plan out, or goes on with it.
@@ -149,7 +149,7 @@ impl Journal for Forgetful {
 async fn twice(strategy: Strategy) {
     let spec = ClusterSpec { control_planes: 2, workers: 2, pods: 12, ..ClusterSpec::default() };
     let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
-    let plan = planned(&observed(&world_of(&cluster)).await, strategy);
+    let plan = planned_for(&cluster, strategy).await;
     let directory = tempfile::tempdir().unwrap();
     let known = Arc::new(Mutex::new(BTreeSet::new()));
     let outcome = loop {
@@ -201,4 +201,28 @@ async fn calico_becomes_flannel_at_once() {
 #[tokio::test(start_paused = true)]
 async fn three_control_planes_are_replaced_one_at_a_time() {
     story(3, 3, 60, Strategy::Rolling).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn several_workers_are_replaced_at_once_where_that_is_wanted() {
+    let spec = ClusterSpec { control_planes: 1, workers: 7, pods: 60, ..ClusterSpec::default() };
+    let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
+    let mut intent = Intent::default();
+    intent.nodes.max_surge = 3;
+    let plan = planned(&observed(&world_of(&cluster)).await, intent);
+    let directory = tempfile::tempdir().unwrap();
+    let outcome = migrate(&cluster, plan, directory.path()).await;
+    assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));
+    let read = RunDir::look(directory.path()).unwrap().1.unwrap();
+    let mut open = 0_usize;
+    let mut most = 0;
+    for entry in &read.entries {
+        match &entry.record {
+            Record::Started { step, attempt: 1, .. } if step.as_str().ends_with("/create") => open += 1,
+            Record::Succeeded { step, .. } if step.as_str().ends_with("/delete-node") => open -= 1,
+            _ => {}
+        }
+        most = most.max(open);
+    }
+    assert_eq!(most, 3);
 }
