@@ -14,6 +14,9 @@ const LARGE: usize = 64 * 1024;
 /// kubectl's copy of what was applied: for a Secret it holds the secret.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// The annotation of account tokens.
+const ACCOUNT: &str = "kubernetes.io/service-account.name";
+
 /// Kinds that every cluster has (or lacks, which is fine).
 fn common() -> Vec<Kind> {
     let rbac = "rbac.authorization.k8s.io";
@@ -138,6 +141,10 @@ fn slim(kind: &Kind, mut body: Value) -> Value {
     }
     match kind.kind.as_str() {
         "Secret" if kind.group.is_empty() => {
+            // Metadata tells nothing of a Secret's type, but the annotation that only one type has.
+            if body["metadata"]["annotations"].get(ACCOUNT).is_some() {
+                body["type"] = json!("kubernetes.io/service-account-token");
+            }
             if let Some(secret) = body.as_object_mut() {
                 secret.retain(|key, _| matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "type"));
             }
