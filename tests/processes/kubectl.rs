@@ -123,9 +123,11 @@ async fn kubectl_works_as_on_any_cluster() {
         what_there_is(&kubectl);
         applying(&kubectl);
         looking(&kubectl);
+        asking(&kubectl);
         rolling(&kubectl);
         labels_and_taints(&kubectl);
         draining(&kubectl);
+        making(&kubectl);
         taking_away(&kubectl);
     });
     tokio::time::timeout(Duration::from_mins(8), told).await.expect("it ends").expect("nothing panics");
@@ -192,6 +194,27 @@ fn looking(kubectl: &Kubectl) {
     assert!(watched.lines().filter(|line| line.contains("Running")).count() >= 3, "{status}: {watched}");
 }
 
+fn asking(kubectl: &Kubectl) {
+    assert!(kubectl.says("auth can-i delete pods").starts_with("yes"));
+    let nobody = "auth can-i delete pods --as=system:serviceaccount:kiosk:default";
+    assert!(kubectl.ends(nobody, "").1.starts_with("no"));
+    assert_eq!(kubectl.says("create token default -n kiosk").matches('.').count(), 2);
+    assert!(kubectl.says("logs deployment/web -n kiosk").contains("Running"));
+    assert!(kubectl.says("get events -n kiosk").contains("Scheduled"));
+    let all = kubectl.says("get all -A");
+    assert!(all.contains("daemonset.apps/kube-proxy") && all.contains("service/kubernetes"), "{all}");
+    assert!(kubectl.says("get leases -n kube-system").contains("kube-controller-manager"));
+    let paged = kubectl.says("get pods -A --chunk-size=3 -o name");
+    assert_eq!(paged, kubectl.says("get pods -A -o name"));
+    let sorted = kubectl.says("get pods -n kiosk --sort-by=.metadata.name --no-headers");
+    assert_eq!(sorted.lines().count(), 3, "{sorted}");
+    kubectl.says("patch deployment web -n kiosk --type=json -p [{\"op\":\"add\",\"path\":\"/metadata/labels/a\",\"value\":\"b\"}]");
+    kubectl.says("patch deployment web -n kiosk -p {\"metadata\":{\"labels\":{\"a\":null}}}");
+    kubectl.says("set image deployment/web -n kiosk main=example/web:2");
+    kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    assert!(kubectl.says("get crd ippools.crd.projectcalico.org").contains("CREATED AT"));
+}
+
 fn rolling(kubectl: &Kubectl) {
     kubectl.says("rollout restart deployment/web -n kiosk");
     let status = kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
@@ -232,6 +255,18 @@ fn draining(kubectl: &Kubectl) {
     let left = kubectl.says("get pods -n kiosk --field-selector spec.nodeName=worker-1 -o name");
     assert_eq!(left, "");
     kubectl.says("uncordon worker-1");
+}
+
+fn making(kubectl: &Kubectl) {
+    kubectl.says("create namespace booth");
+    kubectl.says("create configmap notes -n booth --from-literal=a=b");
+    assert_eq!(kubectl.says("get configmap notes -n booth -o jsonpath={.data.a}"), "b");
+    kubectl.says("create secret generic keys -n booth --from-literal=a=b");
+    assert_eq!(kubectl.says("get secret keys -n booth -o jsonpath={.data.a}"), "Yg==");
+    kubectl.says("create serviceaccount worker -n booth");
+    kubectl.says("create deployment stall -n booth --image=example/web:1 --replicas=2 --port=80");
+    kubectl.says("rollout status deployment/stall -n booth --timeout=60s");
+    kubectl.says("delete namespace booth --timeout=60s");
 }
 
 fn taking_away(kubectl: &Kubectl) {

@@ -83,12 +83,7 @@ impl Asked<'_> {
             return Ok(serde_json::Value::Object(serde_json::Map::new()));
         }
         if self.header("content-type").contains("protobuf") {
-            return Err(Status::new(
-                415,
-                "UnsupportedMediaType",
-                "the body of the request was in an unknown format - accepted media types include: application/json, \
-                 application/yaml",
-            ));
+            return super::protobuf::decode(&self.body);
         }
         Ok(decode(&self.body, self.validation()?)?.0)
     }

@@ -25,6 +25,7 @@ mod other;
 mod pages;
 mod patching;
 mod path;
+mod protobuf;
 mod rbac;
 mod read;
 mod render;
