@@ -52,9 +52,13 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
         report.fail(&format!("tier {}: its programs do not build", tier.name()));
         return;
     }
-    let skips = target.join("xtask/skips");
-    // A file of an earlier run would be counted again.
-    let _ = std::fs::remove_file(&skips);
+    let skips = match skip_file(target) {
+        Ok(skips) => skips,
+        Err(error) => {
+            report.fail(&format!("tier {}: the file for skips can't be made: {error}", tier.name()));
+            return;
+        }
+    };
     let kubectl = if tier == Tier::Processes { kubectl(target, report) } else { None };
     let mut ran = 0;
     for arguments in tier.commands() {
@@ -105,6 +109,35 @@ fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// The target folder, absolute: tests run in their own package's folder, not in this one.
 fn target_folder() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| PathBuf::from("target"), PathBuf::from)
+    let named = std::env::var_os("CARGO_TARGET_DIR");
+    let folder = named.map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    std::path::absolute(&folder).unwrap_or(folder)
+}
+
+/// An empty file to which the tests of a tier append what they skip; one of an earlier run would
+/// be counted again.
+fn skip_file(target: &Path) -> std::io::Result<PathBuf> {
+    let folder = target.join("xtask");
+    std::fs::create_dir_all(&folder)?;
+    let path = folder.join("skips");
+    std::fs::write(&path, "")?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{skip_file, target_folder};
+
+    #[test]
+    fn skips_are_reported_from_any_folder_to_an_empty_file_that_exists() {
+        assert!(target_folder().is_absolute());
+        let target = std::env::temp_dir().join(format!("replank-xtask-{}", std::process::id()));
+        let path = skip_file(&target).expect("the file can be made");
+        std::fs::write(&path, "an earlier run").expect("it can be written");
+        let again = skip_file(&target).expect("the file can be made again");
+        assert_eq!(std::fs::read_to_string(again).expect("it can be read"), "");
+        std::fs::remove_dir_all(target).expect("it can be removed");
+    }
 }
