@@ -20,6 +20,8 @@ const NAMES: &[(&str, &str)] = &[
     ("lost-response", "the request is carried out, then the connection breaks before the answer"),
     ("watch-ends", "all watches end now, and every `delay` from then on if one is given"),
     ("slow", "the API server takes `delay` longer to answer"),
+    ("no-answer", "the API server takes requests and gives no answer, and watches fall silent"),
+    ("api-server-away", "the API server is gone: connections are refused, and those that there are break"),
     ("machine-create-fails", "the machine API refuses to create a machine: no capacity"),
     ("machine-never-boots", "a machine stays pending, or boots `delay` later if one is given"),
     ("machine-boot-fails", "a machine ends failed instead of booting"),
@@ -308,12 +310,39 @@ impl Faults {
         ending.filter_map(|(fault, _)| fault.delay).min()
     }
 
-    /// Whether a `watch-ends` fault that covers the watch was raised after this one.
+    /// Whether a fault that ends the watch was raised after this one.
     pub(crate) fn watch_ended_since(&self, last: Option<FaultId>, call: &Call<'_>) -> bool {
         let raised = self.lock();
         raised.faults.iter().any(|(id, (fault, _))| {
-            last.is_none_or(|last| *id > last) && fault.name == "watch-ends" && fault.covers(call)
+            last.is_none_or(|last| *id > last)
+                && ["watch-ends", "api-server-away"].contains(&fault.name.as_str())
+                && fault.covers(call)
         })
+    }
+
+    /// Waits while a `no-answer` fault covers the call; says whether there was one.
+    pub(crate) async fn silence(&self, call: &Call<'_>) -> bool {
+        let mut changed = self.changed();
+        let mut silent = false;
+        while self.on_call(&["no-answer"], call).is_some() {
+            silent = true;
+            if changed.changed().await.is_err() {
+                break;
+            }
+        }
+        silent
+    }
+
+    /// Whether the API server is away for everybody, so that not even a connection is accepted.
+    pub(crate) fn refuses_connections(&self) -> bool {
+        let everybody = |fault: &Fault| {
+            fault.name == "api-server-away"
+                && fault.client.is_none()
+                && fault.verb.is_none()
+                && fault.resource.is_none()
+                && fault.rate >= 1.0
+        };
+        self.lock().faults.values().any(|(fault, _)| everybody(fault))
     }
 
     fn strike(&self, wanted: impl Fn(&Fault) -> bool) -> Option<Fault> {

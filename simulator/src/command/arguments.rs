@@ -9,7 +9,9 @@ use std::path::PathBuf;
 ///
 /// Prints one line of JSON, `SimulatorReady`, once every node and pod is ready; ends with SIGTERM
 /// or SIGINT. Faults are raised and lifted while it runs with POST and DELETE on
-/// /simulator/v1/faults/NAME.
+/// /simulator/v1/faults/NAME, at its own address or, when a fault keeps the API server away, at the
+/// one that `control` names in the line of JSON. GET /simulator/v1/violations and
+/// /simulator/v1/effects tell what was seen broken and what replank did.
 #[derive(Debug, Parser)]
 #[command(name = "replank-simulator", version)]
 pub(crate) struct Arguments {
@@ -41,7 +43,7 @@ pub(crate) struct Arguments {
     /// May be repeated.
     #[arg(long, value_name = "NAME", value_parser = fault)]
     pub(crate) fault: Vec<String>,
-    /// Writes every request to requests.ndjson in this directory.
+    /// Keeps every request in this directory, what there was before and after, and what was seen.
     #[arg(long, value_name = "DIR")]
     pub(crate) record: Option<PathBuf>,
 }

@@ -8,12 +8,15 @@ use k8s_openapi::jiff::Timestamp;
 use replank_simulator::Clock;
 use replank_simulator::faults::Faults;
 use replank_simulator::scenario::{Cluster, ClusterSpec, Manifest, ManifestError, ScenarioError};
-use replank_simulator::standalone::{self, Access, AccessError};
+use replank_simulator::standalone::{self, API_VERSION, Access, AccessError, Record};
 use serde_json::{Value, json};
 use std::future::Future;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use tokio::signal::unix::{SignalKind, signal};
+
+/// How many of the last requests stay in memory: it serves for as long as somebody wants a cluster.
+const REQUESTS_KEPT: usize = 10_000;
 
 /// Why the simulator ended early.
 #[derive(Debug, thiserror::Error)]
@@ -77,24 +80,34 @@ async fn live(arguments: &Arguments) -> Result<(), CommandError> {
         () = &mut stopped => return Ok(()),
         opened = open(arguments) => opened,
     };
-    let (cluster, access) = opened?;
+    let Opened { cluster, access, record } = opened?;
     print(&ready(&access).to_string())?;
     stopped.await;
+    let recorded = match &record {
+        Some(record) => record.end(&cluster, &access).await,
+        None => Ok(()),
+    };
     access.close().await;
-    drop(cluster);
-    Ok(())
+    recorded.map_err(|e| file_error(arguments.record.as_deref().unwrap_or(Path::new(".")), e))
 }
 
-async fn open(arguments: &Arguments) -> Result<(Cluster, Access), CommandError> {
+/// A cluster that is served.
+struct Opened {
+    cluster: Cluster,
+    access: Access,
+    record: Option<Record>,
+}
+
+async fn open(arguments: &Arguments) -> Result<Opened, CommandError> {
     let cluster = Cluster::build(spec(arguments)?, Clock::starting_at(Timestamp::now())).await?;
+    cluster.server.requests().keep(REQUESTS_KEPT);
     for fault in arguments.faults() {
         cluster.server.faults().raise(fault);
     }
-    if let Some(directory) = &arguments.record {
-        record(&cluster, directory)?;
-    }
+    let begin = |directory: &Path| Record::begin(&cluster, directory).map_err(|e| file_error(directory, e));
+    let record = arguments.record.as_deref().map(begin).transpose()?;
     let access = standalone::open(&cluster, arguments.listen, &arguments.kubeconfig).await?;
-    Ok((cluster, access))
+    Ok(Opened { cluster, access, record })
 }
 
 fn spec(arguments: &Arguments) -> Result<ClusterSpec, CommandError> {
@@ -117,22 +130,14 @@ fn manifest(path: &Path) -> Result<Manifest, CommandError> {
     Ok(Manifest::read(&name, &text)?)
 }
 
-fn record(cluster: &Cluster, directory: &Path) -> Result<(), CommandError> {
-    std::fs::create_dir_all(directory).map_err(|e| file_error(directory, e))?;
-    let path = directory.join("requests.ndjson");
-    let file = std::fs::File::create(&path).map_err(|e| file_error(&path, e))?;
-    cluster.server.requests().record_to(Box::new(file));
-    Ok(())
-}
-
 fn file_error(path: &Path, source: io::Error) -> CommandError {
     CommandError::File { path: path.to_owned(), source }
 }
 
 fn ready(access: &Access) -> Value {
     json!({
-        "apiVersion": "simulator.replank.dev/v1", "kind": "SimulatorReady",
-        "url": access.url, "kubeconfig": access.kubeconfig,
+        "apiVersion": API_VERSION, "kind": "SimulatorReady",
+        "url": access.url, "control": access.control, "kubeconfig": access.kubeconfig,
     })
 }
 

@@ -33,7 +33,7 @@ pub use host::{CommandOutput, HostFiles, HostHandle, HostIdentity, Interface};
 pub(crate) use kubeadm::pin as kubeadm_pin;
 pub(crate) use kubelet::VERSION as KUBELET_VERSION;
 pub use machine_api::{
-    CreateMachine, Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView, SnapshotState,
-    SnapshotView,
+    CreateMachine, Denial, Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView,
+    SnapshotState, SnapshotView,
 };
 pub use program::{ContainerSpecView, Exit, Program, ProgramContext, Programs};

@@ -1,14 +1,17 @@
 //! What is true of a cluster, seen from outside: nothing here shares code with what removes or
 //! guards.
 //!
+//! - [`effects`]: what somebody did to objects, and what of it happened twice.
 //! - [`inventory`]: everything there is, and the differences between two looks.
 //! - [`invariants`]: what must hold at every moment of a run, watched event by event.
 //! - [`aftermath`]: what must hold of a run's traces: machines, requests, secrets.
 
 pub mod aftermath;
+pub mod effects;
 pub mod invariants;
 pub mod inventory;
 
+pub use effects::Effects;
 pub use invariants::Observer;
 pub use inventory::{Inventory, changed, leftovers};
 

@@ -4,8 +4,17 @@ use super::core::Server;
 use super::state::State;
 use super::status::Status;
 use super::token;
-use ::http::HeaderMap;
 use ::http::header::AUTHORIZATION;
+use ::http::request::Parts;
+
+/// Who is at the other end of a connection, as far as TLS knows. A request without one comes from inside.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Peer {
+    /// It showed the administrator's certificate.
+    Administrator,
+    /// It showed none.
+    Unknown,
+}
 
 /// Who a request comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +29,17 @@ impl User {
     /// administrator's.
     pub(crate) fn administrator() -> Self {
         Self::named("kubernetes-admin", &["kubeadm:cluster-admins", "system:masters"])
+    }
+
+    /// Who shows neither a token nor a certificate.
+    fn anonymous() -> Self {
+        let groups = vec!["system:unauthenticated".to_owned()];
+        Self { name: "system:anonymous".to_owned(), uid: String::new(), groups }
+    }
+
+    /// Whether nobody knows who it is.
+    pub(crate) fn is_anonymous(&self) -> bool {
+        self.name == "system:anonymous"
     }
 
     fn named(name: &str, groups: &[&str]) -> Self {
@@ -44,10 +64,12 @@ impl User {
     }
 }
 
-/// Finds out who asks, by token and impersonation headers.
-pub(crate) fn authenticate(server: &Server, state: &State, headers: &HeaderMap) -> Result<User, Status> {
+/// Finds out who asks, by token, certificate and impersonation headers.
+pub(crate) fn authenticate(server: &Server, state: &State, parts: &Parts) -> Result<User, Status> {
+    let headers = &parts.headers;
     let authorization = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     let user = match authorization.and_then(|value| value.strip_prefix("Bearer ")) {
+        None if parts.extensions.get() == Some(&Peer::Unknown) => User::anonymous(),
         None => User::administrator(),
         Some(token) => by_token(server, state, token.trim()).ok_or_else(Status::unauthorized)?,
     };

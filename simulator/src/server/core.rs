@@ -124,6 +124,11 @@ impl Server {
         &self.0.clock
     }
 
+    /// Whether whoever sends this request is known by certificate or token.
+    pub(crate) fn knows(&self, parts: &::http::request::Parts) -> bool {
+        super::authn::authenticate(self, &self.state(), parts).is_ok_and(|user| !user.is_anonymous())
+    }
+
     /// Serves an aggregated group through this handler while its backend is ready.
     pub fn set_aggregated(&self, group: &str, version: &str, handler: AggregatedHandler) {
         let mut handlers = self.0.aggregated.lock().expect("the handlers' lock is never poisoned");

@@ -164,7 +164,9 @@ async fn answer(
     if let Some(fault) = faults.on_call(&["slow"], call) {
         tokio::time::sleep(fault.delay.unwrap_or(Duration::from_secs(1))).await;
     }
-    if faults.on_call(&["dropped-connection"], call).is_some() {
+    if faults.on_call(&["dropped-connection", "api-server-away"], call).is_some()
+        || faults.silence(call).await
+    {
         return Err(Broken);
     }
     if let Some(status) = refused_by_fault(server, route, call) {
@@ -222,7 +224,7 @@ async fn decide(
 ) -> Result<Answer, Status> {
     let user = {
         let state = server.state();
-        let user = authn::authenticate(server, &state, &parts.headers)?;
+        let user = authn::authenticate(server, &state, parts)?;
         let wish = wish(route, parts.uri.path(), verb);
         if !rbac::allowed(&state, &user, &wish) {
             return Err(rbac::denial(&user, &wish));

@@ -55,7 +55,7 @@ pub use object::Object;
 pub use options::{DeleteOptions, Propagation, Subresource};
 pub use request_log::{Counted, Request, RequestLog};
 pub use selectors::LabelSelector;
-pub use serve::{ServeError, Serving, serve};
+pub use serve::{Endpoint, ServeError, Serving, serve, serve_as};
 pub use state::EtcdHealth;
 pub use status::{Cause, Status};
 pub use tls::{Pki, PkiError};

@@ -20,11 +20,15 @@ pub(crate) struct Wish {
     pub(crate) path: String,
 }
 
-/// Paths everybody who is authenticated may read.
-fn is_public(path: &str) -> bool {
-    ["/api", "/apis", "/openapi", "/version", "/healthz", "/livez", "/readyz"]
-        .iter()
-        .any(|public| path == *public || path.starts_with(&format!("{public}/")))
+/// Paths that strangers may read too.
+const FOR_ALL: [&str; 4] = ["/version", "/healthz", "/livez", "/readyz"];
+/// Paths that everybody who is authenticated may read.
+const FOR_KNOWN: [&str; 3] = ["/api", "/apis", "/openapi"];
+
+fn is_public(path: &str, user: &User) -> bool {
+    let known: &[&str] = if user.is_anonymous() { &[] } else { &FOR_KNOWN };
+    let below = |public: &&str| path == *public || path.starts_with(&format!("{public}/"));
+    FOR_ALL.iter().chain(known).any(below)
 }
 
 /// Whether the roles bound to the user allow it.
@@ -32,11 +36,11 @@ pub(crate) fn allowed(state: &State, user: &User, wish: &Wish) -> bool {
     if user.is_administrator() {
         return true;
     }
-    if wish.resource.is_empty() && wish.verb == "get" && is_public(&wish.path) {
+    if wish.resource.is_empty() && wish.verb == "get" && is_public(&wish.path, user) {
         return true;
     }
     let reviews = ["selfsubjectaccessreviews", "selfsubjectrulesreviews", "selfsubjectreviews"];
-    if wish.verb == "create" && reviews.contains(&wish.resource.as_str()) {
+    if !user.is_anonymous() && wish.verb == "create" && reviews.contains(&wish.resource.as_str()) {
         return true;
     }
     let everywhere = state.store.list(&CLUSTER_ROLE_BINDINGS, None);

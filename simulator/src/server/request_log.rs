@@ -2,12 +2,15 @@
 
 use k8s_openapi::jiff::Timestamp;
 use serde_json::json;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
 
-/// How many requests are kept in full; counts go on beyond.
+/// How many of the last requests are kept in full; counts go on beyond.
 const KEPT: usize = 500_000;
+/// How many different clients, verbs and resources are told apart when requests are counted: whoever asks
+/// names itself, and a server that runs for months must not keep every name.
+const COUNTED: usize = 10_000;
 
 /// One answered request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,11 +39,32 @@ impl Request {
 /// What requests are counted by: client, verb and resource.
 pub type Counted = (Arc<str>, &'static str, Arc<str>);
 
-#[derive(Default)]
 struct Inner {
-    requests: Vec<Request>,
+    requests: VecDeque<Request>,
+    keep: usize,
     counts: BTreeMap<Counted, u64>,
     writer: Option<Box<dyn Write + Send>>,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { requests: VecDeque::new(), keep: KEPT, counts: BTreeMap::new(), writer: None }
+    }
+}
+
+impl Inner {
+    fn count(&mut self, request: &Request) {
+        let key = (request.client.clone(), request.verb, request.resource.clone());
+        let known = self.counts.len() < COUNTED || self.counts.contains_key(&key);
+        let key = if known { key } else { ("others".into(), request.verb, "".into()) };
+        *self.counts.entry(key).or_default() += 1;
+    }
+
+    fn trim(&mut self) {
+        while self.requests.len() > self.keep {
+            self.requests.pop_front();
+        }
+    }
 }
 
 /// The log of requests; cheap to clone.
@@ -50,8 +74,7 @@ pub struct RequestLog(Arc<Mutex<Inner>>);
 impl RequestLog {
     pub(crate) fn record(&self, request: Request) {
         let mut inner = self.0.lock().expect("the request log's lock is never poisoned");
-        let key = (request.client.clone(), request.verb, request.resource.clone());
-        *inner.counts.entry(key).or_default() += 1;
+        inner.count(&request);
         if let Some(writer) = &mut inner.writer {
             let line = json!({
                 "time": crate::clock::rfc3339_micro(request.at), "client": &*request.client, "verb": request.verb,
@@ -62,9 +85,15 @@ impl RequestLog {
                 inner.writer = None;
             }
         }
-        if inner.requests.len() < KEPT {
-            inner.requests.push(request);
-        }
+        inner.requests.push_back(request);
+        inner.trim();
+    }
+
+    /// Keeps only so many of the last requests in full.
+    pub fn keep(&self, most: usize) {
+        let mut inner = self.0.lock().expect("the request log's lock is never poisoned");
+        inner.keep = most;
+        inner.trim();
     }
 
     /// Writes every request from now on as a line of JSON.
@@ -94,5 +123,40 @@ impl RequestLog {
         let mut inner = self.0.lock().expect("the request log's lock is never poisoned");
         inner.requests.clear();
         inner.counts.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn request(client: &str, url: &str) -> Request {
+        Request {
+            at: Timestamp::UNIX_EPOCH,
+            client: client.into(),
+            verb: "get",
+            resource: "pods".into(),
+            url: url.to_owned(),
+            status: 200,
+        }
+    }
+
+    #[test]
+    fn the_last_requests_are_kept_and_all_are_counted() {
+        let log = RequestLog::default();
+        log.keep(2);
+        ["/a", "/b", "/c"].iter().for_each(|url| log.record(request("kubectl", url)));
+        let kept: Vec<String> = log.select(|_| true).into_iter().map(|r| r.url).collect();
+        assert_eq!(kept, ["/b", "/c"]);
+        assert_eq!(log.counts().values().sum::<u64>(), 3);
+    }
+
+    #[test]
+    fn clients_that_name_themselves_anew_every_time_fill_no_memory() {
+        let log = RequestLog::default();
+        log.keep(0);
+        (0..COUNTED + 100).for_each(|at| log.record(request(&format!("client-{at}"), "/")));
+        assert_eq!(log.counts().len(), COUNTED + 1);
+        assert_eq!(log.counts().values().sum::<u64>(), COUNTED as u64 + 100);
     }
 }

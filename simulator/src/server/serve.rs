@@ -1,8 +1,12 @@
 //! The API over TCP with TLS, until told to stop.
 
+use super::authn::Peer;
 use super::core::Server;
 use super::tls::{Pki, PkiError};
+use ::http::Request;
 use axum::Router;
+use axum::body::Body;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
 use hyper_util::service::TowerToHyperService;
@@ -14,9 +18,21 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
+use tower::ServiceExt;
 
 /// How long open requests have to end when the server stops.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// How soon a port is asked for again that something else took while the API server was away.
+const BIND_AGAIN: Duration = Duration::from_millis(200);
+
+/// What is served: it says which faults strike the connections themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Endpoint {
+    /// The API server's own: gone while the fault `api-server-away` is raised for everybody.
+    ApiServer,
+    /// One beside it, which stays: whoever raised a fault can lift it there.
+    Control,
+}
 
 /// Why serving could not begin.
 #[derive(Debug, thiserror::Error)]
@@ -70,40 +86,105 @@ pub async fn serve(
     addr: SocketAddr,
     pki: &Pki,
 ) -> Result<Serving, ServeError> {
+    serve_as(Endpoint::ApiServer, server, router, addr, pki).await
+}
+
+/// The same, as an endpoint that some faults strike and others don't.
+pub async fn serve_as(
+    endpoint: Endpoint,
+    server: &Server,
+    router: Router,
+    addr: SocketAddr,
+    pki: &Pki,
+) -> Result<Serving, ServeError> {
     let listener = TcpListener::bind(addr).await.map_err(|source| ServeError::Listen { addr, source })?;
     let bound = listener.local_addr().map_err(|source| ServeError::Listen { addr, source })?;
     let acceptor = TlsAcceptor::from(Arc::new(pki.server_config()?));
     let stop = CancellationToken::new();
     let tasks = TaskTracker::new();
-    tasks.spawn(accept(listener, acceptor, router, stop.clone(), tasks.clone()));
+    let door = Door { acceptor, router, stop: stop.clone(), tasks: tasks.clone(), server: server.clone() };
+    tasks.spawn(async move {
+        tokio::select! {
+            biased;
+            () = door.stop.cancelled() => {}
+            () = door.keep(endpoint, listener, bound) => {}
+        }
+    });
     Ok(Serving { addr: bound, server: server.clone(), stop, tasks })
 }
 
-async fn accept(
-    listener: TcpListener,
+/// Where connections come in.
+struct Door {
     acceptor: TlsAcceptor,
     router: Router,
     stop: CancellationToken,
     tasks: TaskTracker,
-) {
-    loop {
-        let accepted = tokio::select! {
-            biased;
-            () = stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let (acceptor, router, stop) = (acceptor.clone(), router.clone(), stop.clone());
-                tasks.spawn(async move {
-                    if let Err(error) = connection(stream, acceptor, router, stop).await {
-                        tracing::debug!(%peer, error, "a connection ended");
-                    }
-                });
+    server: Server,
+}
+
+impl Door {
+    async fn keep(&self, endpoint: Endpoint, mut listener: TcpListener, addr: SocketAddr) {
+        if endpoint == Endpoint::Control {
+            return self.accept(&listener, &CancellationToken::new()).await;
+        }
+        loop {
+            let cut = CancellationToken::new();
+            tokio::select! {
+                biased;
+                () = self.away(true) => {}
+                () = self.accept(&listener, &cut) => {}
             }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+            drop(listener);
+            cut.cancel();
+            self.away(false).await;
+            listener = self.bind_again(addr).await;
+        }
+    }
+
+    /// Returns once the API server is away, or is not.
+    async fn away(&self, wanted: bool) {
+        let mut changed = self.server.faults().changed();
+        while self.server.faults().refuses_connections() != wanted {
+            if changed.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+
+    async fn bind_again(&self, addr: SocketAddr) -> TcpListener {
+        loop {
+            match TcpListener::bind(addr).await {
+                Ok(listener) => return listener,
+                Err(error) => {
+                    tracing::warn!(%error, "the address can't be listened on again yet");
+                    tokio::time::sleep(BIND_AGAIN).await;
+                }
+            }
+        }
+    }
+
+    async fn accept(&self, listener: &TcpListener, cut: &CancellationToken) {
+        loop {
+            match listener.accept().await {
+                Ok((stream, peer)) => {
+                    let connection =
+                        connection(stream, self.acceptor.clone(), self.router.clone(), self.stop.clone());
+                    let cut = cut.clone();
+                    self.tasks.spawn(async move {
+                        let ended = tokio::select! {
+                            biased;
+                            () = cut.cancelled() => Ok(()),
+                            ended = connection => ended,
+                        };
+                        if let Err(error) = ended {
+                            tracing::debug!(%peer, error, "a connection ended");
+                        }
+                    });
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
             }
         }
     }
@@ -118,8 +199,17 @@ async fn connection(
     // Watch events are small; waiting to fill a segment would delay them.
     stream.set_nodelay(true).map_err(|error| error.to_string())?;
     let stream = acceptor.accept(stream).await.map_err(|error| error.to_string())?;
+    // Certificates that our authority did not sign ended the handshake.
+    let peer = match stream.get_ref().1.peer_certificates() {
+        Some([_, ..]) => Peer::Administrator,
+        _ => Peer::Unknown,
+    };
     let builder = Builder::new(TokioExecutor::new());
-    let service = TowerToHyperService::new(router);
+    let service = TowerToHyperService::new(tower::service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        request.extensions_mut().insert(peer);
+        router.clone().oneshot(request)
+    }));
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
     let mut stopping = false;

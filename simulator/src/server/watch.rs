@@ -227,6 +227,7 @@ impl Watch {
             return Some(self.first.split().freeze());
         }
         loop {
+            self.silence().await;
             let mut out = BytesMut::new();
             let bookmark_at = self.bookmark.unwrap_or(self.deadline + BOOKMARK_EVERY);
             tokio::select! {
@@ -267,7 +268,13 @@ impl Watch {
         }
     }
 
-    /// Whether a `watch-ends` fault was raised since the watch began.
+    /// Waits while a fault keeps the server from saying anything; what happens meanwhile is said later.
+    async fn silence(&self) {
+        let call = Call { client: &self.watcher.client, verb: "watch", resource: &self.watcher.label };
+        self.registration.server.faults().silence(&call).await;
+    }
+
+    /// Whether a fault that ends watches was raised since the watch began.
     fn ended_by_fault(&mut self) -> bool {
         let faults = self.registration.server.faults();
         let call = Call { client: &self.watcher.client, verb: "watch", resource: &self.watcher.label };

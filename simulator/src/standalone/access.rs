@@ -1,12 +1,16 @@
 //! Serving with TLS and writing the kubeconfig.
 
-use super::faults_api;
+use super::witness::Witness;
+use super::{faults_api, strangers, witness_api};
 use crate::scenario::Cluster;
-use crate::server::{Pki, PkiError, ServeError, Serving, serve};
+use crate::server::{Endpoint, Pki, PkiError, ServeError, Serving, serve, serve_as};
+use axum::middleware;
+use serde_json::Value;
 use std::io::{self, Write};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
+use tokio::task::JoinHandle;
 
 /// Why a cluster can't be reached from outside.
 #[derive(Debug, thiserror::Error)]
@@ -31,28 +35,53 @@ pub enum AccessError {
 pub struct Access {
     /// Where clients on this machine find it.
     pub url: String,
+    /// Where the simulator's own API is found even while a fault keeps the API server away.
+    pub control: String,
     /// The file with its address and an administrator's credentials.
     pub kubeconfig: PathBuf,
-    serving: Serving,
+    serving: [Serving; 2],
+    witness: Witness,
+    watching: JoinHandle<()>,
 }
 
 impl Access {
     /// Ends it: watches end, open requests are answered. The kubeconfig stays.
     pub async fn close(self) {
-        self.serving.stop().await;
+        let [one, other] = self.serving;
+        tokio::join!(one.stop(), other.stop());
+        self.watching.abort();
+    }
+
+    /// What was seen broken so far, as `GET /simulator/v1/violations` answers it.
+    pub async fn violations(&self) -> Value {
+        self.witness.violations().await
+    }
+
+    /// What replank did so far, as `GET /simulator/v1/effects` answers it.
+    pub async fn effects(&self) -> Value {
+        self.witness.effects().await
     }
 }
 
-/// Serves a cluster's API, its machines' and its faults' at an address, and writes a kubeconfig
-/// that only its owner may read.
+/// Serves a cluster's API, its machines' and the simulator's own at an address, and writes a kubeconfig
+/// that only its owner may read. The simulator's own is served on a port of its own too.
 pub async fn open(cluster: &Cluster, listen: SocketAddr, kubeconfig: &Path) -> Result<Access, AccessError> {
     let pki = Pki::generate(&hosts(listen.ip()))?;
-    let router = cluster.router().merge(faults_api::router(cluster.server.faults().clone()));
-    let serving = serve(&cluster.server, router, listen, &pki).await?;
-    let url = format!("https://{}", reachable(serving.addr()));
+    let server = &cluster.server;
+    let (witness, watching) = Witness::of(cluster);
+    let known = || middleware::from_fn_with_state(server.clone(), strangers::refuse);
+    let own = faults_api::router(server.faults().clone()).merge(witness_api::router(witness.clone()));
+    let own = own.route_layer(known());
+    let machines = cluster.datacenter.router().route_layer(known());
+    let router = machines.merge(own.clone()).merge(server.router());
+    let serving = serve(server, router, listen, &pki).await?;
+    let beside = serve_as(Endpoint::Control, server, own, SocketAddr::new(listen.ip(), 0), &pki).await?;
+    let at = |serving: &Serving| format!("https://{}", reachable(serving.addr()));
+    let (url, control) = (at(&serving), at(&beside));
     write_private(kubeconfig, &pki.kubeconfig(&url))
         .map_err(|source| AccessError::Kubeconfig { path: kubeconfig.to_owned(), source })?;
-    Ok(Access { url, kubeconfig: kubeconfig.to_owned(), serving })
+    let kubeconfig = kubeconfig.to_owned();
+    Ok(Access { url, control, kubeconfig, serving: [serving, beside], witness, watching })
 }
 
 /// The names and addresses the server's certificate is for.

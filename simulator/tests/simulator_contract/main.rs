@@ -5,6 +5,7 @@
 mod contract;
 mod faults;
 mod hooks;
+mod outages;
 mod serving;
 
 use replank_simulator::Clock;

@@ -7,7 +7,7 @@
 mod lifecycle;
 mod snapshots;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,7 +21,7 @@ use super::etcd::Etcd;
 use super::host::{CommandOutput, FileEntry, HostHandle};
 use super::machine::Machine;
 use super::machine_api::{
-    Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView, SnapshotView,
+    Denial, Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView, SnapshotView,
 };
 use super::program::Programs;
 use super::site::Site;
@@ -95,8 +95,12 @@ struct State {
     operations: BTreeMap<String, Operation>,
     fences: BTreeMap<String, u64>,
     effects: Vec<Effect>,
+    denials: VecDeque<Denial>,
     made: u32,
 }
+
+/// How many of the last denied calls are kept: whoever was fenced off may go on asking.
+const DENIALS_KEPT: usize = 1_000;
 
 pub(crate) struct Inner {
     pub(crate) site: Arc<Site>,
@@ -168,6 +172,11 @@ impl Datacenter {
     /// Everything that was really done, in order.
     pub fn effects(&self) -> Vec<Effect> {
         self.state().effects.clone()
+    }
+
+    /// The last calls that were denied for an old epoch, in order.
+    pub fn denials(&self) -> Vec<Denial> {
+        self.state().denials.iter().cloned().collect()
     }
 
     /// All machines that were not deleted, by id.
@@ -284,6 +293,11 @@ impl Datacenter {
         let mut state = self.state();
         state.admit(&caller, Some(id))?;
         let files = machine.host.files();
+        let there = files.read(path);
+        let changes = match (&there, content) {
+            (Some(file), Some((content, mode))) => *file.content != *content || file.mode != mode,
+            (there, content) => there.is_some() != content.is_some(),
+        };
         match content {
             Some((content, mode)) => files
                 .write(path, content, mode)
@@ -292,8 +306,10 @@ impl Datacenter {
                 files.remove(path);
             }
         }
-        let effect = if content.is_some() { "write" } else { "remove" };
-        self.record(&mut state, &caller, effect, &format!("{id}:{path}"));
+        if changes {
+            let effect = if content.is_some() { "write" } else { "remove" };
+            self.record(&mut state, &caller, effect, &format!("{id}:{path}"));
+        }
         Ok(())
     }
 
@@ -419,6 +435,15 @@ impl State {
             None => self.fences.values().max().copied(),
         };
         if let Some(known) = known.filter(|known| caller.epoch < *known) {
+            self.denials.push_back(Denial {
+                operation: caller.operation.to_owned(),
+                epoch: caller.epoch,
+                known,
+                client: caller.client.to_owned(),
+            });
+            if self.denials.len() > DENIALS_KEPT {
+                self.denials.pop_front();
+            }
             let message = format!("epoch {} is older than {known}: another run holds the lock", caller.epoch);
             return Err(MachineError::new(ErrorCode::Denied, message));
         }

@@ -5,6 +5,6 @@ mod types;
 
 pub(crate) use routes::router;
 pub use types::{
-    CreateMachine, Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView, SnapshotState,
-    SnapshotView,
+    CreateMachine, Denial, Effect, ErrorCode, MachineError, MachineRole, MachineState, MachineView,
+    SnapshotState, SnapshotView,
 };

@@ -181,3 +181,17 @@ pub struct Effect {
     /// By whom (User-Agent).
     pub client: String,
 }
+
+/// A call that was denied because its caller's epoch was old.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Denial {
+    /// The caller's operation id.
+    pub operation: String,
+    /// The caller's epoch.
+    pub epoch: u64,
+    /// The epoch that stands.
+    pub known: u64,
+    /// Who asked (User-Agent).
+    pub client: String,
+}
