@@ -12,6 +12,7 @@ use crate::server::{Object, Server};
 use crate::{agents, controllers};
 use serde_json::Value;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// A running cluster.
 pub struct Cluster {
@@ -95,7 +96,7 @@ impl Cluster {
         let expected = self.spec.control_planes + self.spec.workers;
         let direct = self.server.direct("scenario");
         let joined = || direct.list(&NODES, None).len() == expected;
-        until(&self.server, "every node to join", joined, || self.consoles()).await?;
+        until(&self.server, self.gap(), "every node to join", joined, || self.consoles()).await?;
         joining.forget_token().await;
         Ok(())
     }
@@ -104,7 +105,19 @@ impl Cluster {
     async fn booted(&self, machine: &str, sentence: &str) -> Result<(), ScenarioError> {
         let console = || self.console(machine);
         let what = format!("{machine} to boot");
-        until(&self.server, &what, || console().contains(sentence), || format!(":\n{}", console())).await
+        until(
+            &self.server,
+            self.gap(),
+            &what,
+            || console().contains(sentence),
+            || format!(":\n{}", console()),
+        )
+        .await
+    }
+
+    /// How often the cluster is looked at while it comes up: as often as kubeadm looks.
+    fn gap(&self) -> Duration {
+        self.spec.durations.kubeadm_poll
     }
 
     fn console(&self, machine: &str) -> String {
@@ -151,6 +164,7 @@ impl Cluster {
     pub async fn all_ready(&self, what: &str) -> Result<(), ScenarioError> {
         until(
             &self.server,
+            self.gap(),
             what,
             || self.unready(1).is_empty(),
             || format!("; not ready: {}", self.unready(12).join(", ")),
