@@ -60,6 +60,8 @@ pub struct Durations {
     pub static_manifest: Duration,
     /// What an etcd learner needs to catch up with its leader.
     pub etcd_catch_up: Duration,
+    /// How long the API server waits for an etcd that can't commit.
+    pub etcd_timeout: Duration,
     /// Starting etcd, API server, controller manager or scheduler.
     pub control_plane_start: Duration,
     /// After an error of the API server, until the kubelet asks again.
@@ -98,6 +100,7 @@ impl Default for Durations {
             network_return: ms(1_500),
             static_manifest: ms(1_000),
             etcd_catch_up: ms(3_000),
+            etcd_timeout: ms(7_000),
             control_plane_start: ms(1_500),
             api_retry: ms(1_000),
             program_retry: ms(2_000),
@@ -139,6 +142,7 @@ impl Durations {
             &mut scaled.network_return,
             &mut scaled.static_manifest,
             &mut scaled.etcd_catch_up,
+            &mut scaled.etcd_timeout,
             &mut scaled.control_plane_start,
             &mut scaled.api_retry,
             &mut scaled.program_retry,

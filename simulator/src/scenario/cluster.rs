@@ -41,6 +41,7 @@ impl Cluster {
             return Err(ScenarioError::ControlPlanes(spec.control_planes));
         }
         let server = Server::new(clock, spec.seed);
+        server.set_etcd_timeout(spec.durations.etcd_timeout);
         agents::serve_calico_api(&server);
         let programs = agents::programs().and(controllers::programs());
         let datacenter = Datacenter::embedded(&server, programs, spec.durations.clone(), spec.seed);

@@ -15,6 +15,7 @@ use ipnet::Ipv4Net;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 /// Serves an aggregated group: gets the request as it came, answers as the backend would.
 pub type AggregatedHandler =
@@ -143,6 +144,11 @@ impl Server {
     /// Says whether etcd can commit; while it can't, nothing is written or read anew.
     pub fn set_etcd_health(&self, health: EtcdHealth) {
         self.state().etcd = health;
+    }
+
+    /// How long a request waits for an etcd that can't commit, if not the real server's seven seconds.
+    pub fn set_etcd_timeout(&self, timeout: Duration) {
+        self.state().etcd_timeout = timeout;
     }
 
     /// Gives Services their addresses from this range; moves `default/kubernetes` there.

@@ -19,9 +19,6 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// How long a request waits for an etcd that can't commit.
-const ETCD_TIMEOUT: Duration = Duration::from_secs(7);
-
 /// An answer before it is written.
 pub(crate) enum Answer {
     /// JSON with a status code.
@@ -177,7 +174,8 @@ async fn answer(
         Ok(answer) => write(answer),
         Err(status) => {
             if status.message.starts_with("etcdserver:") {
-                tokio::time::sleep(ETCD_TIMEOUT).await;
+                let timeout = server.state().etcd_timeout;
+                tokio::time::sleep(timeout).await;
             }
             status_response(&status)
         }

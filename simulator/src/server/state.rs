@@ -12,6 +12,7 @@ use super::store::Store;
 use crate::clock::Clock;
 use crate::schema::{self, Resource};
 use serde_json::Value;
+use std::time::Duration;
 
 /// Whether etcd, behind the server, can commit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -32,7 +33,11 @@ pub(crate) struct State {
     pub(crate) policies: Policies,
     pub(crate) pages: Pages,
     pub(crate) etcd: EtcdHealth,
+    pub(crate) etcd_timeout: Duration,
 }
+
+/// How long a request waits for an etcd that can't commit.
+const ETCD_TIMEOUT: Duration = Duration::from_secs(7);
 
 /// A write's result: the version that stands, and what the client should be told beside it.
 pub(crate) struct Written {
@@ -51,6 +56,7 @@ impl State {
             policies: Policies::default(),
             pages: Pages::default(),
             etcd: EtcdHealth::Quorum,
+            etcd_timeout: ETCD_TIMEOUT,
         }
     }
 

@@ -16,8 +16,8 @@ use crate::machines::api::{ApiFailure, text};
 use crate::machines::program::{ContainerSpecView, Exit, Program, ProgramContext};
 use crate::machines::runtime::ContainerRow;
 
-/// How long an ordinary container of a Job works.
-const JOB_WORK: Duration = Duration::from_secs(5);
+/// An ordinary container of a Job works as long as so many init containers.
+const JOB_WORKS: u32 = 10;
 
 /// Moves the pod's containers on; when to look again, if time alone will change something.
 pub(super) async fn progress(
@@ -257,7 +257,7 @@ fn ordinary_end(spec: &Value, init: bool, job: bool, init_time: Duration) -> Opt
         (Some(code), sleep, ..) => Some((sleep.unwrap_or(init_time), code)),
         (None, Some(sleep), ..) => Some((sleep, 0)),
         (None, None, true, _) => Some((init_time, 0)),
-        (None, None, false, true) if !line.contains(&"infinity") => Some((JOB_WORK, 0)),
+        (None, None, false, true) if !line.contains(&"infinity") => Some((init_time * JOB_WORKS, 0)),
         _ => None,
     }
 }
@@ -352,7 +352,7 @@ mod tests {
         assert_eq!(of(json!(["false"]), false, false), Some((second, 1)));
         assert_eq!(of(json!(["serve"]), true, false), Some((second, 0)));
         assert_eq!(of(json!(["sleep", "infinity"]), false, true), None);
-        assert_eq!(of(json!(["work"]), false, true), Some((JOB_WORK, 0)));
+        assert_eq!(of(json!(["work"]), false, true), Some((second * JOB_WORKS, 0)));
         assert_eq!(of(json!(["serve"]), false, false), None);
     }
 }
