@@ -61,14 +61,14 @@ impl Effects {
     pub async fn follow(&mut self) {
         loop {
             let events = self.changes.next().await;
-            events.iter().for_each(|event| self.take(event));
+            self.take_all(&events);
         }
     }
 
     /// Takes in what happened up to now.
     pub fn catch_up(&mut self) {
         let events = self.changes.ready();
-        events.iter().for_each(|event| self.take(event));
+        self.take_all(&events);
     }
 
     /// The pods that were sent away, in order.
@@ -96,6 +96,12 @@ impl Effects {
         let mut all: Vec<Repeated> = made.chain(changed).filter(|repeated| repeated.times > 1).collect();
         all.sort();
         all
+    }
+
+    fn take_all(&mut self, events: &[Event]) {
+        for event in events {
+            self.take(event);
+        }
     }
 
     fn take(&mut self, event: &Event) {

@@ -145,7 +145,9 @@ mod tests {
     fn the_last_requests_are_kept_and_all_are_counted() {
         let log = RequestLog::default();
         log.keep(2);
-        ["/a", "/b", "/c"].iter().for_each(|url| log.record(request("kubectl", url)));
+        for url in ["/a", "/b", "/c"] {
+            log.record(request("kubectl", url));
+        }
         let kept: Vec<String> = log.select(|_| true).into_iter().map(|r| r.url).collect();
         assert_eq!(kept, ["/b", "/c"]);
         assert_eq!(log.counts().values().sum::<u64>(), 3);
@@ -155,7 +157,9 @@ mod tests {
     fn clients_that_name_themselves_anew_every_time_fill_no_memory() {
         let log = RequestLog::default();
         log.keep(0);
-        (0..COUNTED + 100).for_each(|at| log.record(request(&format!("client-{at}"), "/")));
+        for at in 0..COUNTED + 100 {
+            log.record(request(&format!("client-{at}"), "/"));
+        }
         assert_eq!(log.counts().len(), COUNTED + 1);
         assert_eq!(log.counts().values().sum::<u64>(), COUNTED as u64 + 100);
     }
