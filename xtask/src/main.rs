@@ -1,7 +1,8 @@
-//! The project's chores: `cargo xtask test [TIER…]`.
+//! The project's chores: `cargo xtask test [TIER…]`, `cargo xtask lab …`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its user")]
 
 mod command;
+mod lab;
 mod report;
 mod setup;
 mod test;
@@ -12,7 +13,8 @@ use std::process::ExitCode;
 const USAGE: &str = "usage: cargo xtask test [fast|processes]…
   test        formats, lints, documents and tests; without a tier, all of them
   fast        unit tests, goldens and the embedded cluster in one process
-  processes   simulator, provider and replank as programs of their own";
+  processes   simulator, provider and replank as programs of their own
+usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
             Ok(tiers) => test::run(&tiers),
             Err(unknown) => usage(&format!("there is no tier {unknown:?}")),
         },
+        Some((chore, words)) if chore == "lab" => lab::run(words),
         Some((chore, _)) => usage(&format!("there is no chore {chore:?}")),
         None => usage("no chore was named"),
     }

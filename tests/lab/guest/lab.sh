@@ -1,0 +1,25 @@
+#!/bin/bash
+# The lab's first process. Everything of the lab lives in the namespaces that end with it, so that the
+# kernel takes all of it down. Arguments: the lab's folder, its network's gateway.
+set -eu
+dir=$1 gateway=$2
+# Still the outer /proc: the number that outer processes know this one by.
+read -r pid _ </proc/self/stat
+mount --make-rprivate /
+mkdir -p "$dir/run/proc" /run/netns
+mount --rbind /proc "$dir/run/proc"
+mount -t proc proc /proc
+mount -t tmpfs tmpfs /run/netns
+
+ip link set lo up
+ip link add br0 type bridge
+ip addr add "$gateway/24" dev br0
+ip link set br0 up
+sysctl -qw net.ipv4.ip_forward=1
+
+haproxy -db -f "$dir/haproxy.cfg" &
+balancer=$!
+echo "$pid" >"$dir/run/init.pid.new"
+mv "$dir/run/init.pid.new" "$dir/run/init.pid"
+# bash takes in whoever is orphaned meanwhile.
+wait "$balancer"
