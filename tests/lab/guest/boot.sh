@@ -9,8 +9,8 @@ echo "${stat[0]} ${stat[21]}" >"$machine/init.pid"
 mount --make-rprivate /
 mount --bind "$root" "$root"
 cd "$root"
-mount --bind /usr usr
-mount -o remount,bind,ro usr
+# The outer /usr, with what this machine writes to it kept apart.
+mount -t overlay -o "lowerdir=/usr,upperdir=$root/.usr/upper,workdir=$root/.usr/work" overlay usr
 mount --bind "$dir/bin" usr/local/bin
 mount --bind "$dir/guest" usr/local/sbin
 mount --bind "$dir/images" usr/local/share

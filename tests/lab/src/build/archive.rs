@@ -3,7 +3,7 @@
 use crate::error::{LabError, Result};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use tar::{Builder, EntryType, Header};
@@ -99,7 +99,7 @@ pub fn write(path: &Path, images: &[Image]) -> Result<()> {
     let failed = |source| LabError::File { path: path.to_owned(), source };
     let mut archive =
         Builder::new(std::io::BufWriter::new(File::create(path).map_err(LabError::file(path))?));
-    let mut stored = BTreeMap::new();
+    let mut stored = BTreeSet::new();
     let mut manifest = Vec::new();
     let mut add = |name: &str, bytes: &[u8]| {
         let mut header = Header::new_gnu();
@@ -113,7 +113,7 @@ pub fn write(path: &Path, images: &[Image]) -> Result<()> {
         for layer in &image.layers {
             let bytes = layer.tar()?;
             let digest = hex::encode(Sha256::digest(&bytes));
-            if stored.insert(digest.clone(), ()).is_none() {
+            if stored.insert(digest.clone()) {
                 add(&format!("{digest}/layer.tar"), &bytes)?;
             }
             digests.push(digest);
@@ -146,7 +146,6 @@ fn configuration(image: &Image, digests: &[String]) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::collections::BTreeSet;
 
     #[test]
     fn a_layer_that_two_images_share_is_stored_once() {

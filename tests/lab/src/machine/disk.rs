@@ -1,4 +1,4 @@
-//! A machine's disk: a root file system of its own over this machine's `/usr`.
+//! A machine's disk: a root file system of its own over the outer machine's `/usr`.
 
 use super::record::{Record, Role};
 use crate::build::images;
@@ -22,6 +22,8 @@ const COPIED: &[&str] = &[
 ];
 
 const FOLDERS: &[&str] = &[
+    ".usr/upper",
+    ".usr/work",
     "boot",
     "dev",
     "etc/cni/net.d",

@@ -2,7 +2,7 @@
 //!
 //! - [`record`]: what is known of a machine.
 //! - [`disk`]: its root file system.
-//! - [`network`]: addresses.
+//! - [`network`]: its address.
 //! - [`life`]: on, off, frozen.
 
 pub(crate) mod disk;
