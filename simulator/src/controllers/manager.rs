@@ -21,6 +21,7 @@ use super::workloads::deployments::Deployments;
 use super::workloads::jobs::Jobs;
 use super::workloads::replica_sets::ReplicaSets;
 use super::workloads::stateful_sets::StatefulSets;
+use crate::machines::Durations;
 use std::time::Duration;
 
 /// Controllers that run only when they are named.
@@ -73,7 +74,11 @@ pub(super) fn enabled(list: &str, name: &str) -> bool {
 }
 
 /// The controllers of a controller-manager with these flags, or why it can't start.
-pub(super) fn tasks(cx: &Cx, flag: &dyn Fn(&str) -> Option<String>) -> Result<Vec<Box<dyn Task>>, String> {
+pub(super) fn tasks(
+    cx: &Cx,
+    flag: &dyn Fn(&str) -> Option<String>,
+    durations: &Durations,
+) -> Result<Vec<Box<dyn Task>>, String> {
     let grace = flag("node-monitor-grace-period").and_then(|text| duration(&text));
     let mut tasks = vec![
         task(Deployments::new()),
@@ -94,7 +99,7 @@ pub(super) fn tasks(cx: &Cx, flag: &dyn Fn(&str) -> Option<String>) -> Result<Ve
         task(Tokens),
         task(NodeLifecycle::new(grace.unwrap_or(lifecycle::GRACE))),
         task(TaintEviction::default()),
-        task(PodGc::default()),
+        task(PodGc::new(durations.pod_quarantine)),
     ];
     let list = flag("controllers").unwrap_or_default();
     if flag("allocate-node-cidrs").as_deref() == Some("true") && enabled(&list, "node-ipam-controller") {

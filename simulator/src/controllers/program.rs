@@ -31,7 +31,7 @@ impl Program for ControllerManager {
         async move {
             lead(context, "kube-controller-manager", |cx, context| {
                 let flag = |name: &str| context.flag(name);
-                manager::tasks(cx, &flag)
+                manager::tasks(cx, &flag, &context.durations)
             })
             .await
         }

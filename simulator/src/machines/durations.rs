@@ -60,6 +60,10 @@ pub struct Durations {
     pub static_manifest: Duration,
     /// What an etcd learner needs to catch up with its leader.
     pub etcd_catch_up: Duration,
+    /// How much of a probe's initial delay really passes, 1 for all of it.
+    pub probe_delay: f64,
+    /// How long a node must have been gone before its pods are deleted.
+    pub pod_quarantine: Duration,
     /// How long the API server waits for an etcd that can't commit.
     pub etcd_timeout: Duration,
     /// Starting etcd, API server, controller manager or scheduler.
@@ -100,6 +104,8 @@ impl Default for Durations {
             network_return: ms(1_500),
             static_manifest: ms(1_000),
             etcd_catch_up: ms(3_000),
+            probe_delay: 1.0,
+            pod_quarantine: ms(40_000),
             etcd_timeout: ms(7_000),
             control_plane_start: ms(1_500),
             api_retry: ms(1_000),
@@ -142,6 +148,7 @@ impl Durations {
             &mut scaled.network_return,
             &mut scaled.static_manifest,
             &mut scaled.etcd_catch_up,
+            &mut scaled.pod_quarantine,
             &mut scaled.etcd_timeout,
             &mut scaled.control_plane_start,
             &mut scaled.api_retry,
@@ -149,6 +156,7 @@ impl Durations {
         ] {
             *duration = duration.div_f64(factor).max(Duration::from_millis(1));
         }
+        scaled.probe_delay /= factor;
         scaled
     }
 }

@@ -13,14 +13,19 @@ use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-/// How long a node must have been gone before its pods are deleted.
-const QUARANTINE: Duration = Duration::from_secs(40);
 const OUT_OF_SERVICE: &str = "node.kubernetes.io/out-of-service";
 
 /// The pod garbage collector.
-#[derive(Default)]
 pub(crate) struct PodGc {
     nodes: BTreeSet<String>,
+    /// How long a node must have been gone before its pods are deleted.
+    quarantine: Duration,
+}
+
+impl PodGc {
+    pub(crate) fn new(quarantine: Duration) -> Self {
+        Self { nodes: BTreeSet::new(), quarantine }
+    }
 }
 
 impl Controller for PodGc {
@@ -44,7 +49,7 @@ impl Controller for PodGc {
                     self.nodes.remove(name);
                     let pods = cx.direct.pods_on_node(name);
                     for pod in &pods {
-                        queue.add_after(key_of(pod), QUARANTINE);
+                        queue.add_after(key_of(pod), self.quarantine);
                     }
                 }
             }
@@ -57,7 +62,7 @@ impl Controller for PodGc {
                     queue.add(key_of(pod));
                 }
             } else if !self.nodes.contains(node) {
-                queue.add_after(key_of(pod), QUARANTINE);
+                queue.add_after(key_of(pod), self.quarantine);
             } else if is_terminating(pod) && event.old.as_ref().is_none_or(|old| !is_terminating(old)) {
                 queue.add(key_of(pod));
             }

@@ -53,7 +53,7 @@ impl World {
         let cx = Cx::new(&self.server, "kube-controller-manager");
         let flag =
             |name: &str| flags.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
-        let tasks = manager::tasks(&cx, &flag)?;
+        let tasks = manager::tasks(&cx, &flag, &crate::machines::Durations::default())?;
         self.tasks.spawn(async move { runtime::run(&cx, tasks).await });
         Ok(())
     }

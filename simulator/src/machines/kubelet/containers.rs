@@ -204,11 +204,12 @@ async fn start(
         (false, init) => ordinary_end(&spec, init, job, site.durations.init_container),
     };
     let probed = !spec["readinessProbe"].is_null();
-    let delay = spec["readinessProbe"]["initialDelaySeconds"].as_u64().unwrap_or(0);
+    let delay = Duration::from_secs(spec["readinessProbe"]["initialDelaySeconds"].as_u64().unwrap_or(0));
+    let delay = delay.mul_f64(site.durations.probe_delay);
     let ready_at = match (&task, probed) {
         (_, false) => Some(now),
         (Some(_), true) => None,
-        (None, true) => Some(now + site.durations.probe + Duration::from_secs(delay)),
+        (None, true) => Some(now + site.durations.probe + delay),
     };
     container.run = run;
     container.id = site.hex_id(&identity);
