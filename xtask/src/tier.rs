@@ -55,7 +55,9 @@ impl Tier {
                 ],
             ],
             Self::Processes => {
-                vec![vec!["test", "--package", "replank-tests", "--test", "processes", "--no-fail-fast"]]
+                let tests = ["test", "--package", "replank-tests", "--test", "processes", "--no-fail-fast"];
+                // Most of their time they wait for Leases and the like: more of them than cores run at once.
+                vec![[&tests[..], &["--", "--test-threads", "6"]].concat()]
             }
         }
     }

@@ -7,7 +7,7 @@ use crate::clock::Clock;
 use crate::machines::{Datacenter, MachineRole};
 use crate::observer::Inventory;
 use crate::schema::Resource;
-use crate::schema::builtin::{DAEMON_SETS, DEPLOYMENTS, NODES, PODS, STATEFUL_SETS};
+use crate::schema::builtin::{CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODES, PODS, STATEFUL_SETS};
 use crate::server::{Object, Server};
 use crate::{agents, controllers};
 use serde_json::Value;
@@ -99,7 +99,17 @@ impl Cluster {
         let joined = || direct.list(&NODES, None).len() == expected;
         until(&self.server, self.gap(), "every node to join", joined, || self.consoles()).await?;
         joining.forget_token().await;
-        Ok(())
+        let published = || {
+            let maps = direct.list(&CONFIG_MAPS, None);
+            let of = |namespace: &Object| {
+                let there = |map: &&Object| {
+                    name_of(map) == ROOT_CA && map["metadata"]["namespace"] == namespace["metadata"]["name"]
+                };
+                maps.iter().any(|map| there(&map))
+            };
+            direct.list(&NAMESPACES, None).iter().all(of)
+        };
+        until(&self.server, self.gap(), "every namespace's certificate", published, String::new).await
     }
 
     /// Waits until a machine's first boot printed something.
@@ -217,6 +227,9 @@ impl Cluster {
         self.server.direct("scenario").everything()
     }
 }
+
+/// What the controllers put into every namespace.
+const ROOT_CA: &str = "kube-root-ca.crt";
 
 /// Workloads, with where they say how many pods they want and how many are ready.
 const READY_COUNTS: [(&Resource, &str, &str); 3] = [
