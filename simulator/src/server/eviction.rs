@@ -102,21 +102,9 @@ impl State {
         }
         if allowed == 0 {
             let (healthy, desired) = (number("/status/currentHealthy"), number("/status/desiredHealthy"));
-            let condition =
-                items(budget, "/status/conditions").iter().find(|c| c["type"] == "DisruptionAllowed");
-            let failed = condition.filter(|c| c["status"] == "False" && c["reason"] == "SyncFailed");
-            return Err(refuse(if let Some(condition) = failed {
-                let why = text(condition, "/message");
-                format!(
-                    "The disruption budget {name} does not allow evicting pods currently because it failed sync: {why}"
-                )
-            } else if healthy <= desired {
-                format!(
-                    "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
-                )
-            } else {
-                format!("The disruption budget {name} does not allow evicting pods currently")
-            }));
+            return Err(refuse(format!(
+                "The disruption budget {name} needs {desired} healthy pods and has {healthy} currently"
+            )));
         }
         let mut next = budget.clone();
         let now = act.stamp();

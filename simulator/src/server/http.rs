@@ -85,25 +85,31 @@ impl Asked<'_> {
         Ok(decode(&self.body, self.validation()?)?.0)
     }
 
-    /// The delete options in body and query.
+    /// The delete options in the body; without a body, those in the query. The real server does not mix
+    /// them: a dry run asked for in the query of a delete with a body is none.
     pub(crate) fn delete_options(&self) -> Result<DeleteOptions, Status> {
-        let mut body = self.object()?;
-        for (key, pointer) in [("propagationPolicy", "propagationPolicy")] {
-            if !self.query.get(key).is_empty() {
-                body[pointer] = self.query.get(key).into();
-            }
+        if !self.body.is_empty() {
+            return Ok(DeleteOptions::from_body(&self.object()?));
+        }
+        let mut options = serde_json::json!({});
+        if !self.query.get("propagationPolicy").is_empty() {
+            options["propagationPolicy"] = self.query.get("propagationPolicy").into();
         }
         if let Some(seconds) = self.query.number("gracePeriodSeconds") {
-            body["gracePeriodSeconds"] = seconds.into();
+            options["gracePeriodSeconds"] = seconds.into();
         }
-        let mut options = DeleteOptions::from_body(&body);
-        options.dry_run |= !self.query.get("dryRun").is_empty();
-        Ok(options)
+        let dry_run = !self.query.get("dryRun").is_empty();
+        Ok(DeleteOptions { dry_run, ..DeleteOptions::from_body(&options) })
     }
 
     /// The kind of patch in the body.
     pub(crate) fn patch_type(&self) -> Result<PatchKind, Status> {
-        PatchKind::from_content_type(self.header("content-type")).ok_or_else(|| {
+        let patch = PatchKind::from_content_type(self.header("content-type"));
+        if patch == Some(PatchKind::Apply) && self.query.get("fieldManager").is_empty() {
+            let why = "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch";
+            return Err(Status::new(422, "Invalid", why));
+        }
+        patch.ok_or_else(|| {
             Status::new(
                 415,
                 "UnsupportedMediaType",

@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use serde_json::{Map, Value};
+use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 /// An object as the store holds it: never changed, only replaced.
@@ -13,6 +14,7 @@ pub(crate) struct Stored {
     pub(crate) object: Object,
     pub(crate) revision: u64,
     json: OnceLock<Bytes>,
+    item: OnceLock<Bytes>,
 }
 
 /// A shared version of an object.
@@ -20,12 +22,31 @@ pub(crate) type Entry = Arc<Stored>;
 
 impl Stored {
     pub(crate) fn new(object: Value, revision: u64) -> Entry {
-        Arc::new(Self { object: Arc::new(object), revision, json: OnceLock::new() })
+        Arc::new(Self { object: Arc::new(object), revision, json: OnceLock::new(), item: OnceLock::new() })
     }
 
     pub(crate) fn json(&self) -> Bytes {
         self.json.get_or_init(|| Bytes::from(self.object.to_string())).clone()
     }
+
+    /// As an item of a built-in kind's list: without a kind of its own, as the real server's typed lists are.
+    pub(crate) fn item(&self) -> Bytes {
+        self.item.get_or_init(|| Bytes::from(without_type(&self.object))).clone()
+    }
+}
+
+fn without_type(object: &Value) -> String {
+    let Some(fields) = object.as_object() else { return object.to_string() };
+    let mut out = String::from("{");
+    for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind")) {
+        if out.len() > 1 {
+            out.push(',');
+        }
+        // Writing to a String can't fail.
+        let _ = write!(out, "{}:{value}", Value::from(name.as_str()));
+    }
+    out.push('}');
+    out
 }
 
 /// What is at a JSON pointer. Unlike [`Value::pointer`] it makes no copies of plain tokens, which

@@ -88,7 +88,9 @@ impl Form {
             if at > 0 {
                 out.put_u8(b',');
             }
-            out.put_slice(&self.one(kind, &at_version(kind, entry)));
+            let entry = at_version(kind, entry);
+            let typed = self == Self::Json && !kind.custom;
+            out.put_slice(&if typed { entry.item() } else { self.one(kind, &entry) });
         }
         out.put_slice(b"]}");
         out.freeze()

@@ -101,7 +101,7 @@ impl Target<'_> {
                 let selection = self.selection()?;
                 let options = asked.delete_options()?;
                 let mut act = asked.act();
-                act.dry_run |= options.dry_run;
+                act.dry_run = options.dry_run;
                 let mut state = server.state();
                 let selected = state.select(kind, &selection);
                 let entries = state.delete_collection(&act, kind, selected, &options)?;
@@ -226,7 +226,7 @@ impl Target<'_> {
         let asked = self.asked;
         let options = asked.delete_options()?;
         let mut act = asked.act();
-        act.dry_run |= options.dry_run;
+        act.dry_run = options.dry_run;
         let deleted = asked.server.state().delete(&act, self.kind, self.namespace, name, &options)?;
         let resource = &self.kind.resource;
         if let Deleted::Gone(entry) = &deleted

@@ -27,7 +27,10 @@ pub(crate) fn view(object: &Value) -> Value {
             "name": meta["name"], "namespace": meta["namespace"], "uid": meta["uid"],
             "resourceVersion": meta["resourceVersion"], "creationTimestamp": meta["creationTimestamp"],
         },
-        "spec": {"replicas": number("/spec/replicas")},
+        "spec": match number("/spec/replicas") {
+            0 => json!({}),
+            replicas => json!({"replicas": replicas}),
+        },
         "status": {"replicas": number("/status/replicas"), "selector": labels.join(",")},
     })
 }

@@ -133,6 +133,13 @@ fn begin(
     out: &mut BytesMut,
 ) -> Result<(), Status> {
     let version = query.get("resourceVersion");
+    if !version.is_empty() && version.parse::<u64>().is_err() {
+        // The real server has no better answer for a watch.
+        let why = format!(
+            "resourceVersion: Invalid value: {version:?}: strconv.ParseUint: parsing {version:?}: invalid syntax"
+        );
+        return Err(Status::new(500, "", why));
+    }
     check_version(version, state.store.revision)?;
     let initial = query.flag("sendInitialEvents");
     if initial && query.get("resourceVersionMatch") != "NotOlderThan" {

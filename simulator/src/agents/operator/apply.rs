@@ -97,7 +97,14 @@ impl<'a> Applier<'a> {
         if desired["kind"] == "APIService" {
             let (all, _) = self.api.list(&collection(desired)).await?;
             let name = &desired["metadata"]["name"];
-            return Ok(all.into_iter().find(|object| object["metadata"]["name"] == *name));
+            let found = all.into_iter().find(|object| object["metadata"]["name"] == *name);
+            // The items of a list don't say what they are.
+            return Ok(found.map(|mut object| {
+                for field in ["apiVersion", "kind"] {
+                    object[field] = desired[field].clone();
+                }
+                object
+            }));
         }
         self.api.find(&path_of(desired)).await
     }

@@ -113,11 +113,17 @@ fn namespace(world: &World, name: &str) {
 #[tokio::test(start_paused = true)]
 async fn a_namespace_gets_its_account_and_goes_with_all_it_holds() {
     let world = World::new(&["n1"]);
+    let public = json!({"clusters": [{"cluster": {"certificate-authority-data": "Y2VydGlmaWNhdGU="}}]});
+    let published = json!({
+        "metadata": {"name": "cluster-info", "namespace": "kube-public"}, "data": {"kubeconfig": public.to_string()},
+    });
+    world.create(&CONFIG_MAPS, published);
     namespace(&world, "shop");
     world
         .until("its account", |world| world.direct.get(&SERVICE_ACCOUNTS, "shop", "default").is_some())
         .await;
-    assert!(world.direct.get(&CONFIG_MAPS, "shop", "kube-root-ca.crt").is_some());
+    let authority = world.direct.get(&CONFIG_MAPS, "shop", "kube-root-ca.crt").expect("the cluster's CA");
+    assert_eq!(authority["data"]["ca.crt"], "certificate");
     let mut spec = workload("web", 2);
     spec["template"]["spec"]["terminationGracePeriodSeconds"] = json!(5);
     world.create(&DEPLOYMENTS, json!({"metadata": {"name": "web", "namespace": "shop"}, "spec": spec}));

@@ -126,6 +126,12 @@ fn amend(name: &str, definition: &mut Value) {
         definition["x-kubernetes-map-type"] = json!("atomic");
     }
     let Some(properties) = definition.get_mut("properties").and_then(Value::as_object_mut) else { return };
+    // Every list of the built-in groups says how it merges; as one value unless a row says otherwise.
+    for field in
+        properties.values_mut().filter(|field| name.starts_with("io.k8s.api.") && field["type"] == "array")
+    {
+        field["x-kubernetes-list-type"] = json!("atomic");
+    }
     for row in merging::FIELDS.iter().filter(|row| row.definition == name) {
         if let Some(field) = properties.get_mut(row.field).and_then(Value::as_object_mut) {
             merge_hints(row, field);

@@ -50,7 +50,7 @@ pub fn server_side_apply(
     });
     let current = current.unwrap_or(&empty);
     let mut owners = entries::read(current);
-    let mut wanted = FieldSet::of(schema, &applied);
+    let mut wanted = FieldSet::applied(schema, &applied);
     without_system_fields(&mut wanted);
 
     let mut merged = merge(Some(schema), current, &applied);

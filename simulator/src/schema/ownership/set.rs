@@ -111,6 +111,41 @@ impl FieldSet {
         Self { member: false, ..Self::below(Some(schema), value) }
     }
 
+    /// The fields that an applied configuration owns: of maps their entries and of lists their items, never the
+    /// map or the list itself.
+    pub fn applied(schema: &Schema, value: &Value) -> Self {
+        Self { member: false, ..Self::applied_below(Some(schema), value) }
+    }
+
+    fn applied_below(schema: Option<&Schema>, value: &Value) -> Self {
+        match value {
+            Value::Object(map) if !map.is_empty() && !schema.is_some_and(Schema::is_atomic) => {
+                let free = schema.is_none_or(|schema| matches!(schema.resolve().kind, Kind::Map(_)));
+                let mut set = Self::default();
+                for (name, field) in map {
+                    let mut child = Self::applied_below(schema.and_then(|schema| schema.field(name)), field);
+                    // An entry of a map is owned beside what is below it; a struct's field is not.
+                    child.member |= free;
+                    set.children.insert(Step::Field(name.clone()), child);
+                }
+                set
+            }
+            Value::Array(list) if !list.is_empty() => match schema.map(|schema| &schema.list_type) {
+                Some(ListType::Set) => Self { member: false, ..Self::members(list) },
+                Some(ListType::Map(keys)) => {
+                    let items = schema.and_then(Schema::items);
+                    let owned = |item: &Value| {
+                        let below = Self { member: true, ..Self::applied_below(items, item) };
+                        (Step::item(keys, item, items), below)
+                    };
+                    Self { member: false, children: list.iter().map(owned).collect() }
+                }
+                _ => Self::leaf(),
+            },
+            _ => Self::leaf(),
+        }
+    }
+
     /// The fields a value of an object has.
     pub fn below(schema: Option<&Schema>, value: &Value) -> Self {
         match value {

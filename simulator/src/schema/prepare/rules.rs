@@ -8,6 +8,7 @@ type Errors = Vec<(String, &'static str, String)>;
 
 const REQUIRED: &str = "FieldValueRequired";
 const INVALID: &str = "FieldValueInvalid";
+const DUPLICATE: &str = "FieldValueDuplicate";
 const FORBIDDEN: &str = "FieldValueForbidden";
 
 /// Checks a built-in object against what it must have, and against what of `old` may change.
@@ -45,6 +46,7 @@ fn required(info: &ResourceInfo, object: &Value, errors: &mut Errors) {
             need(errors, "spec.schedule");
         }
         ("", "Service") => service(spec, errors),
+        ("", "Node") => taints(spec, errors),
         ("rbac.authorization.k8s.io", "RoleBinding" | "ClusterRoleBinding")
             if object["roleRef"]["name"].as_str().is_none_or(str::is_empty) =>
         {
@@ -64,6 +66,19 @@ fn required(info: &ResourceInfo, object: &Value, errors: &mut Errors) {
             errors.push(("spec".to_owned(), INVALID, message));
         }
         _ => {}
+    }
+}
+
+/// A key has each effect once.
+fn taints(spec: &Value, errors: &mut Errors) {
+    let mut seen = std::collections::BTreeSet::new();
+    for (index, taint) in spec["taints"].as_array().into_iter().flatten().enumerate() {
+        let (key, effect) =
+            (taint["key"].as_str().unwrap_or_default(), taint["effect"].as_str().unwrap_or_default());
+        if !seen.insert((key, effect)) {
+            let message = format!("Duplicate value: {taint}: taints must be unique by key and effect pair");
+            errors.push((format!("metadata.taints[{index}]"), DUPLICATE, message));
+        }
     }
 }
 

@@ -20,10 +20,10 @@ pub fn of(group: &str, kind: &str, object: &Value, now: Timestamp) -> Vec<Value>
         ("", "Service") => service(object, name, old),
         ("", "Endpoints") => vec![name, json!(endpoints(object)), old],
         ("", "ConfigMap") => {
-            vec![name, json!((size(&object["data"]) + size(&object["binaryData"])).to_string()), old]
+            vec![name, json!(size(&object["data"]) + size(&object["binaryData"])), old]
         }
-        ("", "Secret") => vec![name, object["type"].clone(), json!(size(&object["data"]).to_string()), old],
-        ("", "ServiceAccount") => vec![name, json!(list(&object["secrets"]).count().to_string()), old],
+        ("", "Secret") => vec![name, object["type"].clone(), json!(size(&object["data"])), old],
+        ("", "ServiceAccount") => vec![name, json!(list(&object["secrets"]).count()), old],
         ("", "Event") => event(object, now),
         ("", "PersistentVolume") => volume(object, name, old),
         ("", "PersistentVolumeClaim") => claim(object, name, old),

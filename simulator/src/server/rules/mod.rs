@@ -38,6 +38,33 @@ pub(crate) fn has_generation(kind: &Kind) -> bool {
     kind.custom || WITH.contains(&kind.resource.plural.as_ref())
 }
 
+/// Refuses an update that names no version, where the kind wants one.
+pub(crate) fn check_unconditional(kind: &Kind, name: &str) -> Result<(), Status> {
+    const WANT_ONE: &[&str] = &[
+        "leases",
+        "leasecandidates",
+        "poddisruptionbudgets",
+        "csidrivers",
+        "csinodes",
+        "volumeattachments",
+        "csistoragecapacities",
+        "runtimeclasses",
+        "customresourcedefinitions",
+        "apiservices",
+        "validatingwebhookconfigurations",
+        "mutatingwebhookconfigurations",
+        "validatingadmissionpolicies",
+        "validatingadmissionpolicybindings",
+        "mutatingadmissionpolicies",
+        "mutatingadmissionpolicybindings",
+    ];
+    if !kind.custom && !WANT_ONE.contains(&kind.resource.plural.as_ref()) {
+        return Ok(());
+    }
+    let why = "Invalid value: 0: must be specified for an update".to_owned();
+    Err(Status::invalid(&kind.resource, name, &[("metadata.resourceVersion", "FieldValueInvalid", why)]))
+}
+
 fn is(kind: &Kind, group: &str, plural: &str) -> bool {
     kind.resource.group == group && kind.resource.plural == plural
 }

@@ -65,6 +65,10 @@ impl State {
             object.pointer("/metadata/deletionGracePeriodSeconds").and_then(Value::as_i64).unwrap_or(0);
         let stays = left > 0 || !finalizers(&object).is_empty() || rules::holds_deletion(kind, &object);
         if !stays {
+            // Who watches is told that no grace is left before it is told that the pod is gone.
+            if is_terminating(old) && object != *old {
+                self.commit(act, &kind.info.storage(), namespace, name, object);
+            }
             let gone = self.erase(act, resource, namespace, name).unwrap_or(current);
             return Ok(Deleted::Gone(gone));
         }

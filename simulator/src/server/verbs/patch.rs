@@ -2,7 +2,7 @@
 
 use crate::schema::{PatchKind, decode};
 use crate::server::kinds::Kind;
-use crate::server::object::{metadata, name_of};
+use crate::server::object::{metadata, text, uid_of};
 use crate::server::options::{Act, Subresource};
 use crate::server::patching;
 use crate::server::state::{State, Written};
@@ -28,13 +28,12 @@ impl State {
         }
         let current = self.current(&kind.resource, namespace, name)?;
         let patched = patching::patch(patch, kind, &current.object, body)?;
-        if name_of(&patched) != name {
-            let why = format!("Invalid value: \"{}\": field is immutable", name_of(&patched));
-            return Err(Status::invalid(
-                &kind.resource,
-                name,
-                &[("metadata.name", "FieldValueInvalid", why)],
-            ));
+        let uid = uid_of(&patched);
+        // A version that is not the current one is a conflict before anything else is looked at.
+        let current_version = version_of(&patched) == version_of(&current.object);
+        if current_version && uid != uid_of(&current.object) {
+            let why = format!("Invalid value: \"{uid}\": field is immutable");
+            return Err(Status::invalid(&kind.resource, name, &[("metadata.uid", "FieldValueInvalid", why)]));
         }
         self.update(act, kind, namespace, name, subresource, patched)
     }
@@ -63,4 +62,8 @@ impl State {
             self.create(&untracked, kind, namespace, merged)
         }
     }
+}
+
+fn version_of(object: &serde_json::Value) -> &str {
+    text(object, "/metadata/resourceVersion")
 }

@@ -43,6 +43,9 @@ impl State {
         check_type(resource, &mut object)?;
         place(resource, namespace, &mut object)?;
         check_identity(kind, name, &current, &object)?;
+        if subresource == Subresource::None && text(&object, "/metadata/resourceVersion").is_empty() {
+            rules::check_unconditional(kind, name)?;
+        }
         let old = &*current.object;
         keep_system_fields(old, &mut object);
         restrict(kind, subresource, old, &mut object);
