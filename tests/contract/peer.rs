@@ -177,7 +177,7 @@ impl Peer {
         };
         match tokio::time::timeout(PATIENCE, looking).await {
             Ok(found) => found,
-            Err(_) => panic!("{}: waited in vain for {what}", self.who),
+            Err(late) => panic!("{}: waited in vain for {what}: {late}", self.who),
         }
     }
 

@@ -53,6 +53,17 @@ impl Tier {
                     "fast",
                     "--no-fail-fast",
                 ],
+                // The contract with a real server belongs to the tier that has one.
+                vec![
+                    "test",
+                    "--package",
+                    "replank-tests",
+                    "--test",
+                    "contract",
+                    "--",
+                    "--skip",
+                    "a_real_server",
+                ],
             ],
             Self::Processes => {
                 let tests = ["test", "--package", "replank-tests", "--test", "processes", "--no-fail-fast"];
