@@ -6,6 +6,7 @@ use replank_planning::ids::{Epoch, RunId};
 use replank_planning::waiting::Waiting;
 use serde_json::{Value, json};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 use tokio::time::Instant;
@@ -14,6 +15,9 @@ use tokio::time::Instant;
 pub const EPOCH: &str = "replank.dev/epoch";
 /// The annotation that names the run.
 pub const RUN: &str = "replank.dev/run";
+/// The annotation that tells how many records the run's journal had at the last renewal, so that a copy
+/// which stayed behind is known.
+pub const RECORDS: &str = "replank.dev/records";
 
 const NAMESPACE: &str = "kube-system";
 const NAME: &str = "replank";
@@ -41,6 +45,18 @@ pub enum LockError {
         /// Who.
         holder: String,
     },
+    /// Another copy of the run's directory has come further.
+    #[error(
+        "this copy of the run's directory is older than what was done: its journal has {ours} records, and the run \
+         went on elsewhere to record {theirs} or further. Nothing was done; go on with the newest copy. If that one \
+         is lost, take the annotation {RECORDS} off Lease kube-system/replank and begin with `replank check`"
+    )]
+    Behind {
+        /// How many records this copy has.
+        ours: u64,
+        /// How many another one has at least.
+        theirs: u64,
+    },
     /// The API server refuses.
     #[error(
         "the cluster's lock (Lease kube-system/replank) can't be used: {0}; see `replank rbac` for the rights it needs"
@@ -54,6 +70,15 @@ enum State {
     Lost(LockError),
 }
 
+/// What our journal knows of its run.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// The highest epoch in it.
+    pub epoch: Epoch,
+    /// How many records it has, kept up to date by whoever writes them.
+    pub records: Arc<AtomicU64>,
+}
+
 /// The lock, held.
 pub struct Lock {
     api: Api,
@@ -61,21 +86,22 @@ pub struct Lock {
     holder: String,
     run: RunId,
     epoch: Epoch,
+    records: Arc<AtomicU64>,
     state: watch::Sender<State>,
 }
 
 impl Lock {
     /// Takes the lock: at once if it is free, run out or our own, else when its Lease runs out. `on_wait` hears
-    /// every new reason to wait. The new epoch is above the Lease's and above `seen`.
+    /// every new reason to wait. The new epoch is above the Lease's and above the journal's.
     ///
     /// # Errors
-    /// When the API server refuses.
+    /// When the API server refuses, or another copy of the run's directory has come further than ours.
     pub async fn acquire(
         api: Api,
         clock: Arc<dyn WallClock>,
         holder: String,
         run: RunId,
-        seen: Epoch,
+        known: Known,
         mut on_wait: impl FnMut(Waiting),
     ) -> Result<Self, LockError> {
         let mut patience: Option<(Value, Instant)> = None;
@@ -88,6 +114,9 @@ impl Lock {
                     continue;
                 }
             };
+            if let Some(lease) = &lease {
+                not_behind(lease, &run, &known)?;
+            }
             let theirs = lease.as_ref().and_then(|l| held_by_other(l, &holder));
             if let (Some(lease), Some((other, lasts))) = (&lease, theirs) {
                 // Clocks differ between machines: a Lease has run out when it did not change for its
@@ -112,13 +141,14 @@ impl Lock {
                 }
             }
             let asked = Instant::now();
-            let epoch = Epoch(lease.as_ref().map_or(0, epoch_of).max(seen.0) + 1);
+            let epoch = Epoch(lease.as_ref().map_or(0, epoch_of).max(known.epoch.0) + 1);
             let lock = Self {
                 api: api.clone(),
                 clock: clock.clone(),
                 holder: holder.clone(),
                 run: run.clone(),
                 epoch,
+                records: known.records.clone(),
                 state: watch::channel(State::Held { until: asked + LEASE - MARGIN }).0,
             };
             let next = lock.document(lease.as_ref(), &holder);
@@ -236,6 +266,7 @@ impl Lock {
         }
         lease["metadata"]["annotations"][EPOCH] = json!(self.epoch.to_string());
         lease["metadata"]["annotations"][RUN] = json!(self.run);
+        lease["metadata"]["annotations"][RECORDS] = json!(self.records.load(Ordering::Relaxed).to_string());
         let spec = &mut lease["spec"];
         spec["holderIdentity"] = json!(holder);
         spec["leaseDurationSeconds"] = json!(LEASE.as_secs());
@@ -283,7 +314,20 @@ fn held_by_other(lease: &Value, us: &str) -> Option<(String, Duration)> {
 }
 
 fn epoch_of(lease: &Value) -> u64 {
-    lease["metadata"]["annotations"][EPOCH].as_str().and_then(|e| e.parse().ok()).unwrap_or(0)
+    number(lease, EPOCH)
+}
+
+/// A journal that lacks records of its own run would have steps done again that another copy has done, undone
+/// or gone past.
+fn not_behind(lease: &Value, run: &RunId, known: &Known) -> Result<(), LockError> {
+    let ours = known.records.load(Ordering::Relaxed);
+    let theirs = number(lease, RECORDS);
+    let same_run = lease["metadata"]["annotations"][RUN].as_str() == Some(run.as_str());
+    if same_run && theirs > ours { Err(LockError::Behind { ours, theirs }) } else { Ok(()) }
+}
+
+fn number(lease: &Value, annotation: &str) -> u64 {
+    lease["metadata"]["annotations"][annotation].as_str().and_then(|n| n.parse().ok()).unwrap_or(0)
 }
 
 fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {

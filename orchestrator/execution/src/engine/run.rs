@@ -6,7 +6,7 @@ use super::{RunEvent, drive, mirror, rollback};
 use crate::api::{ApiError, path};
 use crate::guards::Guard;
 use crate::journal::{Journal, Ledger};
-use crate::lock::Lock;
+use crate::lock::{Known, Lock};
 use crate::run_dir::RunDir;
 use crate::world::World;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -16,6 +16,8 @@ use replank_planning::plan::{Action, Plan, PlannedStep};
 use replank_planning::waiting::{PauseReason, Waiting};
 use replank_provider_protocol::Role;
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
@@ -147,7 +149,10 @@ impl Engine {
             journal = hook(journal);
         }
         let events = self.events.clone();
+        let records = Arc::new(AtomicU64::new(read.as_ref().map_or(0, |r| r.state.sequence)));
+        let recorded = records.clone();
         let listener = Box::new(move |entry: &Entry| {
+            recorded.store(entry.sequence, Ordering::Relaxed);
             // Nobody may be watching.
             let _ = events.send(RunEvent::Recorded(Box::new(entry.clone())));
         });
@@ -166,7 +171,7 @@ impl Engine {
             clock,
             self.run_dir.holder(),
             run.clone(),
-            ledger.state(|s| s.epoch),
+            Known { epoch: ledger.state(|s| s.epoch), records },
             |waiting| {
                 let _ = self.events.send(RunEvent::Waiting { step: None, waiting: waiting.clone() });
                 if said.as_ref() != Some(&waiting) && unwritten.is_ok() {

@@ -3,12 +3,14 @@
 use crate::cluster::Cluster;
 use crate::plans;
 use crate::runs::apply;
-use replank_execution::lock::{EPOCH, LEASE, Lock, LockError};
+use replank_execution::lock::{EPOCH, Known, LEASE, Lock, LockError};
 use replank_execution::{Engine, Outcome, RunDir, RunError, RunEvent};
 use replank_planning::ids::{Epoch, RunId};
 use replank_planning::waiting::Waiting;
 use replank_simulator::faults::Fault;
 use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::Instant;
@@ -17,14 +19,23 @@ use tokio_util::sync::CancellationToken;
 const PLACE: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/replank";
 
 async fn take(cluster: &Cluster, holder: &str, waits: &mut Vec<Waiting>) -> Result<Lock, LockError> {
+    take_with(cluster, holder, "run-1", Known::default(), waits).await
+}
+
+async fn take_with(
+    cluster: &Cluster,
+    holder: &str,
+    run: &str,
+    known: Known,
+    waits: &mut Vec<Waiting>,
+) -> Result<Lock, LockError> {
     let world = cluster.world();
     let on_wait = |w| {
         if waits.last() != Some(&w) {
             waits.push(w);
         }
     };
-    Lock::acquire(world.api(), world.clock.clone(), holder.into(), RunId::new("run-1"), Epoch(0), on_wait)
-        .await
+    Lock::acquire(world.api(), world.clock.clone(), holder.into(), RunId::new(run), known, on_wait).await
 }
 
 async fn lease(cluster: &Cluster) -> Value {
@@ -46,6 +57,23 @@ async fn a_free_lock_is_taken_and_given_back() {
     let next = take(&cluster, "there", &mut waits).await.unwrap();
     assert_eq!(next.epoch(), Epoch(2));
     assert_eq!(waits, []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_stayed_behind_is_refused_and_one_that_did_not_goes_on() {
+    let cluster = Cluster::with_workers(&[]).await;
+    let mut waits = Vec::new();
+    let known = |records: u64| Known { epoch: Epoch(0), records: Arc::new(AtomicU64::new(records)) };
+    let ahead = known(5);
+    let first = take_with(&cluster, "here", "run-1", ahead.clone(), &mut waits).await.unwrap();
+    ahead.records.store(9, Ordering::Relaxed);
+    first.release().await;
+    for holder in ["there", "here"] {
+        let behind = take_with(&cluster, holder, "run-1", known(5), &mut waits).await;
+        assert_eq!(behind.err(), Some(LockError::Behind { ours: 5, theirs: 9 }), "{holder}");
+    }
+    assert!(take_with(&cluster, "there", "run-1", known(9), &mut waits).await.is_ok(), "moved, not copied");
+    drop(take_with(&cluster, "there", "run-2", known(0), &mut waits).await.unwrap());
 }
 
 #[tokio::test(start_paused = true)]
