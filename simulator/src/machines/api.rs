@@ -113,6 +113,11 @@ impl Api {
         Self { client }
     }
 
+    /// The client behind it.
+    pub(crate) fn client(&self) -> Client {
+        self.client.clone()
+    }
+
     async fn send(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<Value, ApiFailure> {
         let request = Request::builder()
             .method(method)

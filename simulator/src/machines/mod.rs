@@ -25,6 +25,7 @@ mod site;
 pub(crate) mod stories;
 
 pub use access::{ApiAccess, RemoteApi};
+pub use cni::keyspace::Keyspace;
 pub use container_files::{ContainerFileError, ContainerFiles};
 pub use datacenter::{Caller, Datacenter, DatacenterConfig};
 pub use durations::Durations;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use super::cni::keyspace::Keyspace;
 use super::container_files::ContainerFiles;
 use super::durations::Durations;
 use super::host::HostHandle;
@@ -151,6 +152,8 @@ pub struct ProgramContext {
     pub durations: Arc<Durations>,
     /// The API server itself; only for static pods of the embedded cluster's control planes.
     pub server: Option<Server>,
+    /// Calico's records in the control planes' etcd.
+    pub keyspace: Keyspace,
 }
 
 impl ProgramContext {

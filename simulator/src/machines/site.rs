@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::access::ApiAccess;
+use super::cni::keyspace::Keyspace;
 use super::durations::Durations;
 use super::etcd::Etcd;
 use super::program::Programs;
@@ -23,6 +24,8 @@ pub(crate) struct Site {
     pub(crate) durations: Arc<Durations>,
     pub(crate) programs: Programs,
     pub(crate) etcd: Etcd,
+    /// Calico's records where they are kept in etcd.
+    pub(crate) keyspace: Keyspace,
     pub(crate) faults: Faults,
     pub(crate) tasks: TaskTracker,
     pub(crate) cancel: CancellationToken,

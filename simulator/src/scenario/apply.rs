@@ -3,7 +3,7 @@
 
 use super::ScenarioError;
 use super::manifest::Manifest;
-use crate::machines::api::{Api, ApiFailure, path, text};
+use crate::machines::api::{Api, ApiFailure, Patch, path, text};
 use crate::server::Server;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -18,6 +18,24 @@ pub(super) async fn manifests(server: &Server, manifests: &[Manifest]) -> Result
     let expected = expected_secrets(&objects);
     objects_of(server, "kubectl", objects).await?;
     objects_of(server, "kubectl", expected).await
+}
+
+/// Applies the built-in Calico, with the Secrets that its documentation asks its reader to make.
+pub(super) async fn built_in(server: &Server, objects: Vec<Value>) -> Result<(), ScenarioError> {
+    let expected = expected_secrets(&objects);
+    objects_of(server, "kubectl", objects).await?;
+    objects_of(server, "kubectl", expected).await
+}
+
+/// Switches kube-proxy off, as Calico's documentation does where its eBPF datapath stands in.
+pub(super) async fn kube_proxy_off(server: &Server) -> Result<(), ScenarioError> {
+    let patch = json!({"spec": {"template": {"spec": {"nodeSelector": {"non-calico": "true"}}}}});
+    let at = path("/apis/apps/v1", "kube-system", "daemonsets", "kube-proxy");
+    let api = Api::new(server.client("kubectl"));
+    api.patch(&at, Patch::Merge, &patch).await.map(|_| ()).map_err(|failure| ScenarioError::Refused {
+        object: "DaemonSet kube-proxy".to_owned(),
+        reason: describe(&failure),
+    })
 }
 
 /// Applies objects under a client's name.

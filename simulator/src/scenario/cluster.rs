@@ -1,8 +1,9 @@
 //! Building a cluster.
 
+use super::builtin::{self, Shape};
 use super::joining::Joining;
 use super::waiting::until;
-use super::{ClusterSpec, ScenarioError, apply, builtin, bystanders, workloads};
+use super::{ClusterSpec, ScenarioError, apply, bystanders, workloads};
 use crate::clock::Clock;
 use crate::machines::{Datacenter, MachineRole};
 use crate::observer::Inventory;
@@ -43,6 +44,7 @@ impl Cluster {
         let server = Server::new(clock, spec.seed);
         server.set_etcd_timeout(spec.durations.etcd_timeout);
         agents::serve_calico_api(&server);
+        server.set_policy_evaluator(builtin::policy_evaluator());
         let programs = agents::programs().and(controllers::programs());
         let datacenter = Datacenter::embedded(&server, programs, spec.durations.clone(), spec.seed);
         let mut cluster = Self {
@@ -82,7 +84,7 @@ impl Cluster {
     async fn machines(&self) -> Result<(), ScenarioError> {
         let joining = Joining { server: &self.server, datacenter: &self.datacenter };
         let name = |at: usize| format!("control-plane-{at}");
-        joining.init(&name(1), &self.spec.pod_subnet)?;
+        joining.init(&name(1), &self.spec.pod_subnet, &self.spec.service_subnet)?;
         self.booted(&name(1), "initialized successfully").await?;
         joining.token().await?;
         for at in 2..=self.spec.control_planes {
@@ -144,10 +146,21 @@ impl Cluster {
     }
 
     async fn network(&self) -> Result<(), ScenarioError> {
-        match self.spec.manifests.is_empty() {
-            true => apply::objects_of(&self.server, "kubectl", builtin::objects()).await,
-            false => apply::manifests(&self.server, &self.spec.manifests).await,
+        if !self.spec.manifests.is_empty() {
+            return apply::manifests(&self.server, &self.spec.manifests).await;
         }
+        let calico = &self.spec.calico;
+        apply::built_in(&self.server, calico.objects(&self.etcd())).await?;
+        if calico.shape == Shape::Ebpf {
+            apply::kube_proxy_off(&self.server).await?;
+        }
+        Ok(())
+    }
+
+    /// Where the control planes' etcd is reached.
+    fn etcd(&self) -> String {
+        let members = self.datacenter.etcd().members();
+        members.iter().map(|m| format!("https://{}:2379", m.address)).collect::<Vec<_>>().join(",")
     }
 
     async fn workloads(&self) -> Result<(), ScenarioError> {

@@ -22,12 +22,12 @@ pub(super) struct Joining<'a> {
 
 impl Joining<'_> {
     /// Makes the first control plane.
-    pub(super) fn init(&self, name: &str, pod_subnet: &str) -> Result<(), ScenarioError> {
+    pub(super) fn init(&self, name: &str, pods: &str, services: &str) -> Result<(), ScenarioError> {
         let cluster = json!({
             "apiVersion": "kubeadm.k8s.io/v1beta4", "kind": "ClusterConfiguration",
             "clusterName": "kubernetes",
             "controlPlaneEndpoint": ENDPOINT,
-            "networking": {"podSubnet": pod_subnet, "serviceSubnet": "10.96.0.0/12", "dnsDomain": "cluster.local"},
+            "networking": {"podSubnet": pods, "serviceSubnet": services, "dnsDomain": "cluster.local"},
         });
         self.create(name, MachineRole::ControlPlane, &cluster, "kubeadm init --config /run/kubeadm.yaml")
     }

@@ -21,7 +21,7 @@ const ACCOUNT: &str = "kubernetes.io/service-account.name";
 fn common() -> Vec<Kind> {
     let rbac = "rbac.authorization.k8s.io";
     let admission = "admissionregistration.k8s.io";
-    vec![
+    let mut kinds = vec![
         Kind::cluster("", "v1", "Namespace", "namespaces"),
         Kind::namespaced("", "v1", "ConfigMap", "configmaps"),
         Kind::namespaced("", "v1", "Secret", "secrets"),
@@ -51,9 +51,18 @@ fn common() -> Vec<Kind> {
             "ValidatingAdmissionPolicyBinding",
             "validatingadmissionpolicybindings",
         ),
-        Kind::cluster(admission, "v1", "MutatingAdmissionPolicy", "mutatingadmissionpolicies"),
-        Kind::cluster(admission, "v1", "MutatingAdmissionPolicyBinding", "mutatingadmissionpolicybindings"),
-    ]
+    ];
+    // Served in beta long before v1. Where several versions are, the last one read is the one kept.
+    for version in ["v1alpha1", "v1beta1", "v1"] {
+        kinds.push(Kind::cluster(admission, version, "MutatingAdmissionPolicy", "mutatingadmissionpolicies"));
+        kinds.push(Kind::cluster(
+            admission,
+            version,
+            "MutatingAdmissionPolicyBinding",
+            "mutatingadmissionpolicybindings",
+        ));
+    }
+    kinds
 }
 
 pub(super) async fn read(reader: &Reader<'_>) -> Result<Inventory, ObserveError> {

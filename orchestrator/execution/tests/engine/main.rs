@@ -6,6 +6,7 @@ mod crashes;
 mod drains;
 mod faults;
 mod guards;
+mod installs;
 mod journals;
 mod locks;
 mod migration;

@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex};
 use tokio::sync::mpsc::unbounded_channel;
 use tokio_util::sync::CancellationToken;
 
-fn world_of(cluster: &Cluster) -> World {
+pub fn world_of(cluster: &Cluster) -> World {
     let client = kube::Client::new(cluster.datacenter.router().merge(cluster.server.router()), "default");
     let provider = Arc::new(SimulatorProvider::new(client.clone()));
     World::new(client, provider)
@@ -31,14 +31,14 @@ fn world_of(cluster: &Cluster) -> World {
         .with_entropy(Arc::new(Counting::default()))
 }
 
-async fn observed(world: &World) -> ClusterState {
+pub async fn observed(world: &World) -> ClusterState {
     let params = InitializeParams { protocol_versions: vec![1], settings: Value::Null };
     let capabilities = world.provider.initialize(params).await.unwrap().capabilities;
     observe(world, &Settings::with_provider(capabilities)).await.unwrap()
 }
 
 /// A plan that accepts everything that needs consent.
-fn planned(state: &ClusterState, mut intent: Intent) -> Plan {
+pub fn planned(state: &ClusterState, mut intent: Intent) -> Plan {
     match planner::plan(state, &intent, "test") {
         Err(NotPlanned::ConsentMissing(findings)) => {
             intent.accept =

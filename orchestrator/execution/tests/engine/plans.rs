@@ -75,9 +75,14 @@ impl Draft {
         self.then("hold/record", None, Action::RecordControllerManagerFlags(record), Undo::Restore);
         let flags = SetFlags { node: old(&control_plane), set };
         self.then("hold/cp1", None, Action::SetControllerManagerFlags(flags), Undo::Restore);
-        let conf =
-            NetConf { network: vec!["10.244.0.0/16".parse().unwrap()], backend: Backend::Vxlan, mtu: None };
-        let install = InstallObjects { purpose: "Flannel".into(), objects: render::objects(&conf, None) };
+        let conf = NetConf {
+            network: vec!["10.244.0.0/16".parse().unwrap()],
+            backend: Backend::Vxlan,
+            vni: None,
+            mtu: None,
+        };
+        let install =
+            InstallObjects { purpose: "Flannel".into(), objects: render::objects(&conf, None, render::ROLE) };
         self.then("flannel/install", None, Action::InstallObjects(install), Undo::Restore);
     }
 

@@ -66,6 +66,8 @@ pub enum Code {
     CalicoBusy,
     /// Calico features that end with it (eBPF, BGP, WireGuard, host endpoints, …).
     FeatureLost,
+    /// Calico's eBPF datapath routes Services, and there is no kube-proxy to do it afterwards.
+    KubeProxyMissing,
     /// A node is not ready.
     NodeNotReady,
     /// etcd is not healthy or has too few members.

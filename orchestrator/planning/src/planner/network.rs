@@ -72,6 +72,11 @@ pub fn used(state: &ClusterState) -> Vec<(IpNet, String)> {
                 .map(|a| (IpNet::from(*a), format!("the address {a} of Node {}", node.name))),
         );
     }
+    // Where pools can't be read (etcd), the pods' own addresses tell of them.
+    for pod in state.pods.iter().filter(|pod| !pod.host_network) {
+        let told = |ip: &std::net::IpAddr| format!("the address {ip} of Pod {}/{}", pod.namespace, pod.name);
+        used.extend(pod.ips.iter().map(|ip| (IpNet::from(*ip), told(ip))));
+    }
     let mut seen = BTreeSet::new();
     used.retain(|(range, _)| seen.insert(*range));
     used

@@ -6,7 +6,7 @@ use crate::checks::Consent;
 use crate::cidr;
 use crate::cni::calico::detect::Install;
 use crate::cni::calico::objects::Belongings;
-use crate::cni::calico::{removal, withdraw};
+use crate::cni::calico::{canal, removal, withdraw};
 use crate::cni::flannel::config::NetConf;
 use crate::cni::flannel::render;
 use crate::ids::StepId;
@@ -101,6 +101,7 @@ pub(super) fn all(context: &Context<'_>) -> Vec<PlannedStep> {
             remove_calico(context, &mut steps, &mut last);
         }
         Strategy::Cutover => {
+            restore_kube_proxy(context, &mut steps, &mut last);
             swap_everywhere(context, &mut steps, &mut last);
             remove_calico(context, &mut steps, &mut last);
             install_flannel(context, &mut steps, &mut last);
@@ -156,6 +157,11 @@ fn withdraw_calico(context: &Context<'_>, steps: &mut Steps, last: &mut Vec<Step
     steps.then(last, "withdraw/label", Action::PatchObjects(label), Undo::Restore);
     let pin = withdraw::pin_agents(context.state, context.install);
     steps.then(last, "withdraw/pin", Action::PatchObjects(pin), Undo::Restore);
+    restore_kube_proxy(context, steps, last);
+}
+
+/// Before anything of Calico's goes: without it nobody would route Services.
+fn restore_kube_proxy(context: &Context<'_>, steps: &mut Steps, last: &mut Vec<StepId>) {
     if let Some(proxy) = withdraw::restore_kube_proxy(context.state) {
         steps.then(last, "withdraw/kube-proxy", Action::PatchObjects(proxy), Undo::Restore);
     }
@@ -166,8 +172,14 @@ fn install_flannel(context: &Context<'_>, steps: &mut Steps, last: &mut Vec<Step
     let objects = match &context.network.manifest {
         Some(manifest) => manifest.objects.clone(),
         None => render::objects(
-            &NetConf { network: context.network.ranges.clone(), backend: wanted.backend, mtu: wanted.mtu },
+            &NetConf {
+                network: context.network.ranges.clone(),
+                backend: wanted.backend,
+                vni: canal::number_apart(context.state, context.install, wanted.backend),
+                mtu: wanted.mtu,
+            },
             wanted.image.as_deref(),
+            &render::free_role(&context.state.inventory),
         ),
     };
     let install = InstallObjects { purpose: "Flannel, on admitted replacements only".into(), objects };

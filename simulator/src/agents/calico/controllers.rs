@@ -61,6 +61,7 @@ async fn serve(context: &ProgramContext, datastore: &Datastore) {
 /// Looks at everything; `false` if something has to be looked at again soon.
 async fn look(datastore: &Datastore) -> Result<bool, ApiFailure> {
     let (nodes, _) = datastore.api.list("/api/v1/nodes").await?;
+    finalizers::guard(datastore).await?;
     let collected = ipam_gc::collect(datastore, &ipam_gc::names(&nodes)).await?;
     Ok(finalizers::release(datastore).await? && collected)
 }

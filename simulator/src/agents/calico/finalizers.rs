@@ -38,6 +38,33 @@ pub(super) async fn release(datastore: &Datastore) -> Result<bool, ApiFailure> {
     Ok(free)
 }
 
+/// Puts the finalizers on what is there: only where Calico's kinds are definitions of their own
+/// (`projectcalico.org/v3`), since elsewhere its API server stands in between.
+pub(super) async fn guard(datastore: &Datastore) -> Result<(), ApiFailure> {
+    if !datastore.group.ends_with("projectcalico.org/v3") {
+        return Ok(());
+    }
+    for (plural, finalizer) in [("ippools", POOL), ("tiers", TIER)] {
+        let (objects, _) = datastore.api.list(&format!("{}/{plural}", datastore.group)).await?;
+        for mut object in objects {
+            let finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
+            if !object["metadata"]["deletionTimestamp"].is_null() || finalizers.iter().any(|f| f == finalizer)
+            {
+                continue;
+            }
+            let all: Vec<Value> = finalizers.into_iter().chain([Value::from(finalizer)]).collect();
+            object["metadata"]["finalizers"] = Value::Array(all);
+            let path = format!("{}/{plural}/{}", datastore.group, text(&object, "/metadata/name"));
+            match datastore.api.update(&path, &object).await {
+                // Somebody else wrote first: the change brings the controllers back here.
+                Err(failure) if failure.is_conflict() || failure.is_not_found() => {}
+                other => other.map(|_| ())?,
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Objects that are being deleted and have the finalizer.
 async fn held(datastore: &Datastore, plural: &str, finalizer: &str) -> Result<Vec<Value>, ApiFailure> {
     let objects = match datastore.api.list(&format!("{}/{plural}", datastore.group)).await {

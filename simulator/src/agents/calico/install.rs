@@ -9,6 +9,10 @@ use crate::machines::api::Api;
 const PLUGINS: [&str; 8] =
     ["bandwidth", "calico", "calico-ipam", "flannel", "host-local", "loopback", "portmap", "tuning"];
 
+/// Where the plugin finds etcd's keys on the host, long after the pod that brought them.
+const ETCD_KEYS: &str = "/etc/cni/net.d/calico-tls";
+const ETCD_FILES: [&str; 3] = ["etcd-ca", "etcd-cert", "etcd-key"];
+
 /// Puts everything in place; the configuration last, since it makes the node's network ready.
 pub(super) async fn run(context: &ProgramContext) -> Result<(), Fatal> {
     tokio::time::sleep(context.durations.init_container).await;
@@ -27,6 +31,11 @@ pub(super) async fn run(context: &ProgramContext) -> Result<(), Fatal> {
     let token = token::request(context, &api).await.doing("unable to create token for CNI kubeconfig")?;
     let file = variable("KUBECONFIG_FILE_NAME").unwrap_or_else(|| "calico-kubeconfig".to_owned());
     write(format!("/host/etc/cni/net.d/{file}"), &token::kubeconfig(context, &token), 0o600)?;
+    for file in ETCD_FILES {
+        if let Some(content) = context.files.read_text(&format!("/calico-secrets/{file}")) {
+            write(format!("/host{ETCD_KEYS}/{file}"), &content, 0o600)?;
+        }
+    }
     let name = variable("CNI_CONF_NAME").unwrap_or_else(|| "10-calico.conflist".to_owned());
     let conf = configuration(context, &file, &token)?;
     write(format!("/host/etc/cni/net.d/{name}"), &conf, 0o644)?;
@@ -49,6 +58,10 @@ fn configuration(context: &ProgramContext, file: &str, token: &str) -> Result<St
     let directory = variable("CNI_NET_DIR").unwrap_or("/etc/cni/net.d");
     let kubeconfig = format!("{directory}/{file}");
     for (placeholder, value) in [
+        ("__ETCD_ENDPOINTS__", variable("ETCD_ENDPOINTS").unwrap_or_default()),
+        ("__ETCD_CA_CERT_FILE__", &format!("{ETCD_KEYS}/etcd-ca")),
+        ("__ETCD_CERT_FILE__", &format!("{ETCD_KEYS}/etcd-cert")),
+        ("__ETCD_KEY_FILE__", &format!("{ETCD_KEYS}/etcd-key")),
         ("__LOG_LEVEL__", variable("LOG_LEVEL").unwrap_or("info")),
         ("__LOG_FILE_PATH__", variable("LOG_FILE_PATH").unwrap_or("/var/log/calico/cni/cni.log")),
         ("__DATASTORE_TYPE__", variable("DATASTORE_TYPE").unwrap_or("kubernetes")),

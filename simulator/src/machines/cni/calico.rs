@@ -19,8 +19,29 @@ pub(crate) struct Datastore {
     pub(crate) group: &'static str,
 }
 
-/// Connects with the credentials in the file that the configuration names.
+/// Connects with the credentials that the configuration names: etcd's keys where it names endpoints,
+/// the account's token otherwise.
 async fn connect(machine: &Machine, conf: &Value) -> Result<Datastore, String> {
+    if !text(conf, "/etcd_endpoints").is_empty() {
+        return etcd(machine, conf);
+    }
+    let api = kubernetes(machine, conf)?;
+    let information = |message: String| format!("error getting ClusterInformation: {message}");
+    let [first, second] = GROUPS;
+    let missing = match asked(&api, first).await {
+        Ok(()) => return Ok(Datastore { api, group: first }),
+        // A role for the other group alone forbids this one before anybody sees that it is not served.
+        Err(failure) if failure.is_not_found() || failure.code() == 403 => failure,
+        Err(failure) => return Err(information(wording(&failure))),
+    };
+    match asked(&api, second).await {
+        Ok(()) => Ok(Datastore { api, group: second }),
+        Err(_) => Err(information(wording(&missing))),
+    }
+}
+
+/// The way to the Kubernetes API with the plugin's own token.
+fn kubernetes(machine: &Machine, conf: &Value) -> Result<Api, String> {
     let path = match text(conf, "/kubernetes/kubeconfig") {
         "" => "/etc/cni/net.d/calico-kubeconfig",
         path => path,
@@ -30,18 +51,20 @@ async fn connect(machine: &Machine, conf: &Value) -> Result<Datastore, String> {
     let config: Value = serde_saphyr::from_str(&content)
         .map_err(|error| format!("error loading config file \"{path}\": {error}"))?;
     let token = text(&config, "/users/0/user/token").to_owned();
-    let api = Api::new(machine.site.access.client_with_token("calico-cni", &token));
-    let information = |message: String| format!("error getting ClusterInformation: {message}");
-    let [first, second] = GROUPS;
-    let missing = match asked(&api, first).await {
-        Ok(()) => return Ok(Datastore { api, group: first }),
-        Err(failure) if failure.is_not_found() => failure,
-        Err(failure) => return Err(information(wording(&failure))),
+    Ok(Api::new(machine.site.access.client_with_token("calico-cni", &token)))
+}
+
+/// The way to etcd by the key that the installer left on the host. Nothing of it hangs on the cluster's
+/// accounts, roles and definitions.
+fn etcd(machine: &Machine, conf: &Value) -> Result<Datastore, String> {
+    let key = machine.host.files().read_text(text(conf, "/etcd_key_file"));
+    // Only ADD asks Kubernetes too, for a pod's labels; DEL does without.
+    let kubernetes = match kubernetes(machine, conf) {
+        Ok(api) => api.client(),
+        Err(_) => machine.site.access.client_with_token("calico-cni", ""),
     };
-    match asked(&api, second).await {
-        Ok(()) => Ok(Datastore { api, group: second }),
-        Err(_) => Err(information(wording(&missing))),
-    }
+    let api = machine.site.keyspace.connect(kubernetes, text(conf, "/etcd_endpoints"), key.as_deref())?;
+    Ok(Datastore { api, group: super::keyspace::GROUP })
 }
 
 async fn asked(api: &Api, group: &str) -> Result<(), ApiFailure> {

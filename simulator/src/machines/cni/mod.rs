@@ -6,6 +6,7 @@
 pub(crate) mod calico;
 mod flannel;
 pub(crate) mod ipam;
+pub(crate) mod keyspace;
 pub(crate) mod release;
 
 use std::net::IpAddr;

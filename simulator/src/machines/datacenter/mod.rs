@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use self::snapshots::Snapshot;
 use super::access::ApiAccess;
+use super::cni::keyspace::Keyspace;
 use super::durations::Durations;
 use super::etcd::Etcd;
 use super::host::{CommandOutput, FileEntry, HostHandle};
@@ -128,6 +129,7 @@ impl Datacenter {
             seed: config.seed,
             durations,
             programs,
+            keyspace: Keyspace::new(etcd.clone(), config.clock, config.seed),
             etcd,
             faults,
             tasks: TaskTracker::new(),

@@ -298,6 +298,7 @@ async fn spawn(
         seed: site.seed_of(&format!("program/{}/{uid}/{name}/{run}", machine.id)),
         durations: site.durations.clone(),
         server: if worker.is_static() { site.access.server() } else { None },
+        keyspace: site.keyspace.clone(),
     };
     let probed = !spec["readinessProbe"].is_null();
     debug_assert!(worker.containers[index].name == name, "the index is the container's");

@@ -61,6 +61,15 @@ impl CelRule {
     }
 }
 
+/// Evaluates an expression that answers true or false.
+///
+/// # Errors
+/// Says why there is no such answer.
+pub fn expression(text: &str, bound: &[(&str, &Value)]) -> Result<bool, String> {
+    let program = Program::compile(text).map_err(|error| error.to_string())?;
+    evaluate(&program, bound)
+}
+
 /// Evaluates a program that answers true or false, with variables bound to JSON values.
 ///
 /// # Errors

@@ -54,6 +54,24 @@ pub fn part_of(image: &str) -> Option<Part> {
     }
 }
 
+/// Which part of Calico a container runs, if any: by its image, or by its words where one image
+/// holds all parts (3.33 and later: `calico component NAME`).
+pub fn part_of_container(container: &Value) -> Option<Part> {
+    let part = part_of(container["image"].as_str()?)?;
+    if part != Part::Other {
+        return Some(part);
+    }
+    let words = |key: &str| container[key].as_array().into_iter().flatten().filter_map(Value::as_str);
+    let words: Vec<&str> = words("command").chain(words("args")).collect();
+    let component = words.iter().position(|word| *word == "component").and_then(|at| words.get(at + 1));
+    Some(match component.copied() {
+        Some("kube-controllers") => Part::KubeControllers,
+        Some("typha") => Part::Typha,
+        Some("apiserver") => Part::ApiServer,
+        _ => Part::Other,
+    })
+}
+
 /// Whether an image is flanneld's.
 pub fn is_flannel(image: &str) -> bool {
     let (path, _) = split(image);
@@ -87,6 +105,17 @@ pub fn containers(template: &Value) -> impl Iterator<Item = &Value> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_image_for_all_parts_tells_them_by_its_words() {
+        let of = |args: &[&str]| {
+            part_of_container(&serde_json::json!({"image": "quay.io/calico/calico:v3.33.0", "args": args}))
+        };
+        assert_eq!(of(&["component", "kube-controllers"]), Some(Part::KubeControllers));
+        assert_eq!(of(&["component", "typha"]), Some(Part::Typha));
+        assert_eq!(of(&["component", "webhook", "--tls-cert-file=/certs/tls.crt"]), Some(Part::Other));
+        assert_eq!(part_of_container(&serde_json::json!({"image": "example.org/calico:1"})), None);
+    }
 
     #[test]
     fn a_mirror_changes_nothing_and_a_likeness_is_not_enough() {

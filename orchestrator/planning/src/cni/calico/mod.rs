@@ -5,6 +5,7 @@
 //! - [`images`]: which images are Calico's.
 //! - [`objects`]: every object that belongs to the install.
 //! - [`access`]: its service accounts, roles and bindings.
+//! - [`canal`]: its own Flannel, and how the new one keeps apart.
 //! - [`namespaces`]: its namespaces.
 //! - [`ranges`]: the pools and blocks in use.
 //! - [`withdraw`]: the patches that pin it to the old nodes.
@@ -12,6 +13,7 @@
 //! - [`features`]: what ends with it.
 
 pub mod access;
+pub mod canal;
 pub mod detect;
 pub mod features;
 pub mod images;
@@ -23,7 +25,8 @@ pub mod withdraw;
 
 /// API groups whose kinds are Calico's alone. `policy.networking.k8s.io` is not among them: its
 /// kinds are upstream's and shared, though Calico's manifests bring them.
-pub const GROUPS: [&str; 3] = ["crd.projectcalico.org", "projectcalico.org", "operator.tigera.io"];
+pub const GROUPS: [&str; 4] =
+    ["crd.projectcalico.org", "projectcalico.org", "operator.tigera.io", "migration.projectcalico.org"];
 
 /// Whether an API group is Calico's alone.
 pub fn is_calico_group(group: &str) -> bool {

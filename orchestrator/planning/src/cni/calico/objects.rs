@@ -121,7 +121,7 @@ fn workloads(inventory: &Inventory) -> Vec<(Part, &Object)> {
 /// The part that a workload runs: the weightiest of its containers' images.
 fn part_of(workload: &Object) -> Option<Part> {
     let template = workload.at("/spec/template")?;
-    images::of_template(template).filter_map(images::part_of).min()
+    images::containers(template).filter_map(images::part_of_container).min()
 }
 
 fn ids(inventory: &Inventory, group: &str, kind: &str, keep: impl Fn(&Object) -> bool) -> Vec<ObjectId> {

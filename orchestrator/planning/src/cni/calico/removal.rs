@@ -77,20 +77,36 @@ fn operated(found: &Belongings) -> Vec<RemovalStage> {
 }
 
 fn agents(install: &Install, found: &Belongings) -> Vec<RemovalStage> {
-    // Kinds with finalizers that kube-controllers clears, so they go while it runs.
-    let guarded = match install.api {
-        Api::V3 => kinds(found, "projectcalico.org", &["IPPool", "Tier"]),
-        Api::Crd | Api::Aggregated | Api::Nothing => singles([]),
-    };
     let last = |part: Part| part == Part::KubeControllers;
     let first = found.workloads.iter().filter(|(part, _)| !last(*part)).map(|(_, id)| id.clone());
-    vec![
+    let mut stages = vec![
         singles(found.admission.iter().cloned()),
         // A dead aggregated API hangs every namespace's deletion: it goes before its backend.
         singles(found.api_services.iter().cloned()),
         singles(first),
-        guarded,
-        singles(found.running(Part::KubeControllers).cloned()),
+    ];
+    if install.api == Api::V3 {
+        stages.extend(guarded(found));
+    }
+    stages.push(singles(found.running(Part::KubeControllers).cloned()));
+    stages
+}
+
+/// Pools and tiers, whose finalizers kube-controllers clears while it runs: a pool's when no block of
+/// it is left, a tier's when no policy is in it. With the agents gone nobody makes new ones.
+fn guarded(found: &Belongings) -> [RemovalStage; 3] {
+    const GROUP: &str = "projectcalico.org";
+    const POLICIES: [&str; 5] = [
+        "GlobalNetworkPolicy",
+        "NetworkPolicy",
+        "StagedGlobalNetworkPolicy",
+        "StagedKubernetesNetworkPolicy",
+        "StagedNetworkPolicy",
+    ];
+    [
+        kinds(found, GROUP, &POLICIES),
+        kinds(found, GROUP, &["BlockAffinity", "IPAMBlock", "IPAMHandle"]),
+        kinds(found, GROUP, &["IPPool", "Tier"]),
     ]
 }
 

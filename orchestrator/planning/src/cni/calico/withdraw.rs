@@ -6,7 +6,7 @@ use crate::cni::{GATE_LABEL, OLD_SIDE};
 use crate::object::{Object, ObjectRef};
 use crate::plan::action::{ObjectPatch, PatchObjects};
 use crate::state::{ClusterState, NodeState};
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 /// Labels that tell the old nodes, by which the agents are pinned to them.
 pub fn label_old_nodes<'a>(nodes: impl IntoIterator<Item = &'a NodeState>) -> PatchObjects {
@@ -67,14 +67,52 @@ pub fn restore_kube_proxy(state: &ClusterState) -> Option<PatchObjects> {
         return None;
     }
     let set = state.kube_proxy.as_ref()?.daemon_set.as_ref()?;
-    // Calico's documentation switches kube-proxy off with this selector, which no node carries.
-    set.at("/spec/template/spec/nodeSelector/non-calico")?;
+    let unmet = unmet_selectors(state, set);
+    if unmet.is_empty() {
+        return None;
+    }
+    // First whoever would switch it off again: the operator, where it manages kube-proxy; and the agents,
+    // which clean kube-proxy's rules up as long as they think that they stand in for it.
+    let mut patches: Vec<ObjectPatch> = managers(state).collect();
+    patches.extend(features::calico(&state.inventory, "FelixConfiguration").map(|felix| ObjectPatch {
+        target: felix.id.clone(),
+        patch: json!({"spec": {"bpfKubeProxyIptablesCleanupEnabled": false}}),
+    }));
+    let nothing: Map<String, Value> = unmet.into_iter().map(|key| (key, Value::Null)).collect();
+    patches.push(ObjectPatch {
+        target: set.id.clone(),
+        patch: json!({"spec": {"template": {"spec": {"nodeSelector": nothing}}}}),
+    });
     Some(PatchObjects {
         purpose: "let kube-proxy run again, which Calico's eBPF datapath stood in for".into(),
-        patches: vec![ObjectPatch {
-            target: set.id.clone(),
-            patch: json!({"spec": {"template": {"spec": {"nodeSelector": {"non-calico": null}}}}}),
-        }],
+        patches,
         wait_for: vec![set.id.object.clone()],
     })
+}
+
+/// Entries of the node selector that no Node meets: by such a one kube-proxy is switched off, be it
+/// the one of Calico's documentation (`non-calico`) or the operator's.
+fn unmet_selectors(state: &ClusterState, set: &Object) -> Vec<String> {
+    let selector = set.at("/spec/template/spec/nodeSelector").and_then(Value::as_object);
+    let met = |key: &str, value: &Value| {
+        state.nodes.values().any(|node| node.labels.get(key).map(String::as_str) == value.as_str())
+    };
+    selector
+        .into_iter()
+        .flatten()
+        .filter(|(key, value)| !met(key, value))
+        .map(|(key, _)| key.clone())
+        .collect()
+}
+
+/// Installations that tell the operator to manage kube-proxy.
+fn managers(state: &ClusterState) -> impl Iterator<Item = ObjectPatch> {
+    state
+        .inventory
+        .of("operator.tigera.io", "Installation")
+        .filter(|i| i.text("/spec/calicoNetwork/kubeProxyManagement") == Some("Enabled"))
+        .map(|installation| ObjectPatch {
+            target: installation.id.clone(),
+            patch: json!({"spec": {"calicoNetwork": {"kubeProxyManagement": "Disabled"}}}),
+        })
 }

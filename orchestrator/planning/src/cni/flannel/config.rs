@@ -11,6 +11,8 @@ pub struct NetConf {
     pub network: Vec<IpNet>,
     /// How nodes reach each other.
     pub backend: Backend,
+    /// The number of the VXLAN network; Flannel's own choice (1) if none.
+    pub vni: Option<u32>,
     /// The MTU of pod interfaces in bytes; flanneld's own choice if none.
     pub mtu: Option<u32>,
 }
@@ -34,6 +36,9 @@ impl NetConf {
         }
         conf.insert("EnableNFTables".into(), json!(false));
         let mut backend = json!({"Type": self.backend_name()});
+        if let Some(vni) = self.vni.filter(|_| self.backend == Backend::Vxlan) {
+            backend["VNI"] = json!(vni);
+        }
         if let Some(mtu) = self.mtu {
             backend["MTU"] = json!(mtu);
         }
@@ -62,7 +67,10 @@ impl NetConf {
     }
 }
 
-/// The ranges that a `net-conf.json` names.
+/// The ranges of the families that a `net-conf.json` switches on, as flanneld reads it: IPv4 unless it
+/// says no, IPv6 only if it says yes.
 pub fn networks_of(conf: &Value) -> Vec<IpNet> {
-    ["Network", "IPv6Network"].iter().filter_map(|key| conf[key].as_str()?.parse().ok()).collect()
+    let on = [conf["EnableIPv4"] != false, conf["EnableIPv6"] == true];
+    let keys = ["Network", "IPv6Network"].into_iter().zip(on).filter(|(_, on)| *on);
+    keys.filter_map(|(key, _)| conf[key].as_str()?.parse().ok()).collect()
 }

@@ -1,6 +1,7 @@
 //! A Flannel manifest of the user's own: read, checked, and gated like ours.
 
 use super::config::networks_of;
+use crate::cni::calico::canal::Vxlan;
 use crate::cni::calico::images;
 use crate::cni::{GATE_LABEL, NEW_SIDE};
 use crate::object::{Kind, ObjectRef, Scope};
@@ -45,6 +46,8 @@ pub struct Manifest {
     pub objects: Vec<NewObject>,
     /// The ranges that its `net-conf.json` names.
     pub networks: Vec<IpNet>,
+    /// How its nodes find each other's packets, if by VXLAN.
+    pub vxlan: Option<Vxlan>,
 }
 
 /// Reads a manifest and gates its agents.
@@ -58,12 +61,12 @@ pub fn read(text: &str) -> Result<Manifest, ManifestError> {
     for (at, document) in documents.into_iter().enumerate().filter(|(_, d)| !d.is_null()) {
         objects.push(object(at + 1, document)?);
     }
-    let networks = objects.iter().find_map(network_of).ok_or(ManifestError::NoNetwork)?;
+    let (networks, vxlan) = objects.iter().find_map(network_of).ok_or(ManifestError::NoNetwork)?;
     let mut gated = false;
     for object in &mut objects {
         gated |= gate(&mut object.body);
     }
-    if gated { Ok(Manifest { objects, networks }) } else { Err(ManifestError::NoAgents) }
+    if gated { Ok(Manifest { objects, networks, vxlan }) } else { Err(ManifestError::NoAgents) }
 }
 
 fn object(document: usize, body: Value) -> Result<NewObject, ManifestError> {
@@ -101,10 +104,11 @@ fn plural_of(kind: &str) -> Option<(&'static str, Scope)> {
     })
 }
 
-fn network_of(object: &NewObject) -> Option<Vec<IpNet>> {
+fn network_of(object: &NewObject) -> Option<(Vec<IpNet>, Option<Vxlan>)> {
     let text = object.body.pointer("/data/net-conf.json")?.as_str()?;
-    let networks = networks_of(&serde_json::from_str(text).ok()?);
-    (!networks.is_empty()).then_some(networks)
+    let conf = serde_json::from_str(text).ok()?;
+    let networks = networks_of(&conf);
+    (!networks.is_empty()).then(|| (networks, Vxlan::of(&conf)))
 }
 
 /// Adds the gate to a DaemonSet that runs flanneld; says whether it was one.

@@ -4,11 +4,28 @@ use super::config::NetConf;
 use super::{NAMESPACE, daemon_set};
 use crate::object::{Kind, ObjectRef};
 use crate::plan::action::NewObject;
+use crate::state::Inventory;
 use serde_json::{Value, json};
 
-/// All of Flannel for one network.
-pub fn objects(conf: &NetConf, image: Option<&str>) -> Vec<NewObject> {
-    vec![namespace(), account(), role(), binding(), configuration(conf), agents(image)]
+/// The name of Flannel's role and binding, which upstream's manifest uses too.
+pub const ROLE: &str = "flannel";
+
+/// All of Flannel for one network. `role` names its role and binding.
+pub fn objects(conf: &NetConf, image: Option<&str>, role_name: &str) -> Vec<NewObject> {
+    vec![namespace(), account(), role(role_name), binding(role_name), configuration(conf), agents(image)]
+}
+
+/// A name for Flannel's role and binding that nobody's has: Canal brings a role `flannel`, which goes
+/// with Canal.
+pub fn free_role(inventory: &Inventory) -> String {
+    let taken = |name: &str| {
+        ["ClusterRole", "ClusterRoleBinding"]
+            .iter()
+            .any(|kind| inventory.get("rbac.authorization.k8s.io", kind, "", name).is_some())
+    };
+    let further = (2_u32..).map(|number| format!("kube-flannel-{number}"));
+    let mut names = [ROLE.to_owned(), "kube-flannel".to_owned()].into_iter().chain(further);
+    names.find(|name| !taken(name)).unwrap_or_else(|| ROLE.to_owned())
 }
 
 fn labels() -> Value {
@@ -46,19 +63,19 @@ fn account() -> NewObject {
 }
 
 /// What flanneld reads and writes: pods (its own), nodes, and its announcements in Node status.
-fn role() -> NewObject {
+fn role(name: &str) -> NewObject {
     let rule =
         |resource: &str, verbs: &[&str]| json!({"apiGroups": [""], "resources": [resource], "verbs": verbs});
     NewObject {
         object: ObjectRef::new(
             Kind::cluster("rbac.authorization.k8s.io", "v1", "ClusterRole", "clusterroles"),
             "",
-            "flannel",
+            name,
         ),
         body: json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
-            "metadata": {"name": "flannel", "labels": labels()},
+            "metadata": {"name": name, "labels": labels()},
             "rules": [
                 rule("pods", &["get"]),
                 rule("nodes", &["get", "list", "watch"]),
@@ -68,18 +85,18 @@ fn role() -> NewObject {
     }
 }
 
-fn binding() -> NewObject {
+fn binding(name: &str) -> NewObject {
     NewObject {
         object: ObjectRef::new(
             Kind::cluster("rbac.authorization.k8s.io", "v1", "ClusterRoleBinding", "clusterrolebindings"),
             "",
-            "flannel",
+            name,
         ),
         body: json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": "flannel", "labels": labels()},
-            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "flannel"},
+            "metadata": {"name": name, "labels": labels()},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": "flannel", "namespace": NAMESPACE}],
         }),
     }
