@@ -40,10 +40,11 @@ fn removal(plan: &Plan) -> String {
         for (at, stage) in removal.stages.iter().enumerate() {
             writeln!(text, "  stage {}", at + 1).unwrap();
             let objects = stage.objects.iter().map(|id| &id.object).chain(&stage.references);
-            objects.for_each(|object| writeln!(text, "    {object}").unwrap());
-            stage.kinds.iter().for_each(|k| writeln!(text, "    every {}.{}", k.plural, k.group).unwrap());
-            let orphaned = &stage.orphaned_finalizers;
-            orphaned.iter().for_each(|f| writeln!(text, "    takes {f} off").unwrap());
+            let kinds = stage.kinds.iter().map(|kind| format!("every {}.{}", kind.plural, kind.group));
+            let orphaned = stage.orphaned_finalizers.iter().map(|name| format!("takes {name} off"));
+            for line in objects.map(ToString::to_string).chain(kinds).chain(orphaned) {
+                writeln!(text, "    {line}").unwrap();
+            }
         }
     }
     text
