@@ -68,9 +68,10 @@ impl Cni {
     /// What is applied to install it.
     fn manifest(self) -> Result<&'static str> {
         match self {
-            Self::Calico(_) => {
-                Err(LabError::UserData("the stand-in for Calico is not there yet: use --cni flannel".into()))
-            }
+            Self::Calico(Install::Manifest) => Ok(include_str!("../manifests/calico.yaml")),
+            Self::Calico(Install::Operator) => Err(LabError::UserData(
+                "the operator's install is not there yet: use --install manifest".into(),
+            )),
             Self::Flannel => Ok(include_str!("../manifests/flannel.yaml")),
         }
     }

@@ -103,6 +103,11 @@ impl Lab {
         Ok(life::power(&self.place.machine(name)))
     }
 
+    /// Whether a machine has ever been switched on.
+    pub fn has_booted(&self, name: &str) -> bool {
+        self.place.machine(name).join("init.pid").exists()
+    }
+
     /// Makes a machine and switches it on. Its first boot carries out the user-data.
     ///
     /// # Errors

@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Changed whenever this file makes other images from the same programs.
-const RECIPE: &str = "2";
+const RECIPE: &str = "4";
 
 /// The archive that every machine imports.
 pub const EVERYWHERE: &str = "everywhere.tar";
@@ -21,6 +21,9 @@ pub const CONTROL_PLANE: &str = "control-plane.tar";
 pub const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 /// The web server and client of the lab's workloads.
 pub const WEB: &str = "replank.dev/lab/web:1";
+
+/// The release of Calico whose names the stand-in bears.
+const CALICO: &str = "v3.30.3";
 
 const IPTABLES: [&str; 6] =
     ["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
@@ -61,7 +64,7 @@ fn everywhere(bin: &Path) -> Result<Vec<Image>> {
         entrypoint: entrypoint.iter().map(|w| (*w).to_owned()).collect(),
         layers,
     };
-    Ok(vec![
+    let mut images = vec![
         single(PAUSE.into(), bin, "pause"),
         single(WEB.into(), bin, "web"),
         single("registry.k8s.io/coredns/coredns:v1.12.1".into(), bin, "coredns"),
@@ -86,7 +89,41 @@ fn everywhere(bin: &Path) -> Result<Vec<Image>> {
             "ghcr.io/flannel-io/flannel-cni-plugin:v1.9.1-flannel3",
             &[],
         ),
-    ])
+    ];
+    images.extend(calico(bin));
+    Ok(images)
+}
+
+/// The stand-in for Calico under the names of Calico's images and under one of our own: upstream's
+/// manifest installs it as it is.
+fn calico(bin: &Path) -> Vec<Image> {
+    let names = |name: &str| {
+        ["replank.dev/lab/calico", "docker.io/calico", "quay.io/calico"]
+            .into_iter()
+            .map(|registry| format!("{registry}/{name}:{CALICO}"))
+            .collect()
+    };
+    let stand_in = bin.join("calico");
+    let base = Layer::default().folder("/tmp", 0o1777).file(&stand_in, "/usr/bin/calico-node");
+    let link = |layer: Layer, path: &str| layer.link("/usr/bin/calico-node", path);
+    let plugins = ["bandwidth", "host-local", "loopback", "portmap"]
+        .into_iter()
+        .fold(Layer::default(), |layer, name| layer.file(&bin.join(name), &format!("/opt/cni/bin/{name}")));
+    let plugins = ["calico", "calico-ipam", "install"]
+        .into_iter()
+        .fold(plugins, |layer, name| link(layer, &format!("/opt/cni/bin/{name}")));
+    let node = link(Layer::default(), "/bin/calico-node");
+    let controllers = link(link(Layer::default(), "/usr/bin/kube-controllers"), "/usr/bin/check-status");
+    let image = |name: &str, run: &str, own: Layer| Image {
+        names: names(name),
+        entrypoint: vec![run.to_owned()],
+        layers: vec![base.clone(), own],
+    };
+    vec![
+        image("node", "/usr/bin/calico-node", node),
+        image("cni", "/opt/cni/bin/install", plugins),
+        image("kube-controllers", "/usr/bin/kube-controllers", controllers),
+    ]
 }
 
 fn control_plane(bin: &Path) -> Vec<Image> {
@@ -123,13 +160,13 @@ fn tools(bin: &Path) -> Result<Layer> {
         layer = layer.link("xtables-nft-multi", &format!("/usr/sbin/{name}"));
     }
     let mut libraries: BTreeSet<PathBuf> = BTreeSet::new();
-    for program in [xtables, nft, bin.join("flanneld")] {
-        libraries.extend(loaded(&program)?);
-    }
     let extensions = xtables_folder().ok_or_else(|| missing("iptables"))?;
     for entry in std::fs::read_dir(&extensions).map_err(LabError::file(&extensions))?.flatten() {
         libraries.insert(entry.path());
     }
+    let programs = [xtables, nft, bin.join("flanneld")];
+    let loading: Vec<PathBuf> = programs.into_iter().chain(libraries.iter().cloned()).collect();
+    libraries.extend(loaded(&loading)?);
     for library in &libraries {
         let real = library.canonicalize().map_err(LabError::file(library))?;
         layer = layer.file(&real, &library.to_string_lossy());
@@ -143,11 +180,11 @@ fn xtables_folder() -> Option<PathBuf> {
     libraries.flatten().map(|e| e.path().join("xtables")).find(|folder| folder.is_dir())
 }
 
-/// The libraries that the dynamic linker would load, itself included.
-fn loaded(program: &Path) -> Result<Vec<PathBuf>> {
-    let what = format!("ldd {}", program.display());
-    let text = succeed(&what, &mut command("ldd", &[&program.to_string_lossy()]))?;
-    let paths = text.split_whitespace().filter(|word| word.starts_with('/'));
+/// The libraries that the dynamic linker would load for any of these, itself included.
+fn loaded(programs: &[PathBuf]) -> Result<Vec<PathBuf>> {
+    let text = succeed("ldd", command("ldd", &[]).args(programs))?;
+    // A line that ends in a colon names one of the programs.
+    let paths = text.split_whitespace().filter(|word| word.starts_with('/') && !word.ends_with(':'));
     Ok(paths.map(PathBuf::from).collect())
 }
 

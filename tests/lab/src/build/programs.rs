@@ -70,6 +70,7 @@ const MODULES: &[Module] = &[
             ("github.com/containernetworking/plugins/plugins/main/loopback", "loopback"),
             ("github.com/containernetworking/plugins/plugins/ipam/host-local", "host-local"),
             ("github.com/containernetworking/plugins/plugins/meta/portmap", "portmap"),
+            ("github.com/containernetworking/plugins/plugins/meta/bandwidth", "bandwidth"),
         ],
         c: Linking::Static,
         stamped: Stamp::None,
@@ -97,7 +98,11 @@ const MODULES: &[Module] = &[
     },
     Module {
         folder: "own",
-        programs: &[("replank.dev/lab/own/pause", "pause"), ("replank.dev/lab/own/web", "web")],
+        programs: &[
+            ("replank.dev/lab/own/pause", "pause"),
+            ("replank.dev/lab/own/web", "web"),
+            ("replank.dev/lab/own/calico", "calico"),
+        ],
         c: Linking::Static,
         stamped: Stamp::None,
     },
