@@ -4,6 +4,7 @@
 pub mod agents;
 pub mod clock;
 pub mod controllers;
+mod families;
 pub mod faults;
 pub mod machines;
 pub mod observer;
@@ -13,3 +14,4 @@ pub mod server;
 pub mod standalone;
 
 pub use clock::Clock;
+pub use families::Families;

@@ -7,6 +7,7 @@ use super::datacenter::{Datacenter, DatacenterConfig};
 use super::durations::Durations;
 use super::etcd::Etcd;
 use super::program::Programs;
+use crate::families::Families;
 use crate::server::{EtcdHealth, Server};
 
 impl ApiAccess for Server {
@@ -27,9 +28,20 @@ impl Datacenter {
     /// The machines of the embedded server's cluster. From the first control plane on, the server
     /// answers only while etcd has a majority and some registered API server runs.
     pub fn embedded(server: &Server, programs: Programs, durations: Durations, seed: u64) -> Self {
+        Self::embedded_with(server, programs, durations, seed, Families::V4)
+    }
+
+    /// The same with machines that have addresses of these families.
+    pub fn embedded_with(
+        server: &Server,
+        programs: Programs,
+        durations: Durations,
+        seed: u64,
+        families: Families,
+    ) -> Self {
         let access = std::sync::Arc::new(server.clone());
         let config = DatacenterConfig::new(access, *server.clock(), seed);
-        let datacenter = Self::new(DatacenterConfig { durations, programs, ..config });
+        let datacenter = Self::new(DatacenterConfig { durations, programs, families, ..config });
         let server = server.clone();
         datacenter.etcd().on_change(move |etcd: &Etcd| {
             let health = if etcd.api_available() { EtcdHealth::Quorum } else { EtcdHealth::Lost };

@@ -23,6 +23,7 @@ mod runtime;
 mod site;
 #[cfg(test)]
 pub(crate) mod stories;
+pub(crate) mod urls;
 
 pub use access::{ApiAccess, RemoteApi};
 pub use cni::keyspace::Keyspace;

@@ -5,7 +5,8 @@ use super::joining::Joining;
 use super::waiting::until;
 use super::{ClusterSpec, ScenarioError, apply, bystanders, workloads};
 use crate::clock::Clock;
-use crate::machines::{Datacenter, MachineRole};
+use crate::families::Families;
+use crate::machines::{Datacenter, MachineRole, urls};
 use crate::observer::Inventory;
 use crate::schema::Resource;
 use crate::schema::builtin::{CONFIG_MAPS, DAEMON_SETS, DEPLOYMENTS, NAMESPACES, NODES, PODS, STATEFUL_SETS};
@@ -46,7 +47,11 @@ impl Cluster {
         agents::serve_calico_api(&server);
         server.set_policy_evaluator(builtin::policy_evaluator());
         let programs = agents::programs().and(controllers::programs());
-        let datacenter = Datacenter::embedded(&server, programs, spec.durations.clone(), spec.seed);
+        let services = spec.service_subnet.split(',').filter_map(|range| range.trim().parse().ok());
+        server.set_service_ranges(services.collect());
+        let families = spec.calico.families;
+        let datacenter =
+            Datacenter::embedded_with(&server, programs, spec.durations.clone(), spec.seed, families);
         let mut cluster = Self {
             server,
             datacenter,
@@ -160,11 +165,16 @@ impl Cluster {
     /// Where the control planes' etcd is reached.
     fn etcd(&self) -> String {
         let members = self.datacenter.etcd().members();
-        members.iter().map(|m| format!("https://{}:2379", m.address)).collect::<Vec<_>>().join(",")
+        members.iter().map(|m| urls::https(&m.address, 2379)).collect::<Vec<_>>().join(",")
     }
 
     async fn workloads(&self) -> Result<(), ScenarioError> {
         let mut objects = workloads::objects(self.spec.pods, self.spec.seed);
+        if self.spec.calico.families == Families::Dual {
+            objects.iter_mut().filter(|object| object["kind"] == "Service").for_each(|service| {
+                service["spec"]["ipFamilyPolicy"] = Value::from("PreferDualStack");
+            });
+        }
         objects.extend(bystanders::objects());
         apply::objects_of(&self.server, "kubectl", objects).await?;
         apply::objects_of(&self.server, "kubectl", self.policies()).await?;

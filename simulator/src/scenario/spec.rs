@@ -1,7 +1,8 @@
 //! The description of a cluster.
 
-use super::builtin::{CANAL_NETWORK, Calico, Families, Shape};
+use super::builtin::{CANAL_NETWORK, Calico, Shape};
 use super::manifest::Manifest;
+use crate::families::Families;
 use crate::machines::Durations;
 
 /// The range that kubeadm is told for pods, which is Calico's customary one.

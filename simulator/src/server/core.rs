@@ -11,7 +11,7 @@ use crate::faults::Faults;
 use axum::body::Body;
 use futures::future::BoxFuture;
 use http_body_util::BodyExt;
-use ipnet::Ipv4Net;
+use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -151,9 +151,10 @@ impl Server {
         self.state().etcd_timeout = timeout;
     }
 
-    /// Gives Services their addresses from this range; moves `default/kubernetes` there.
-    pub fn set_service_range(&self, net: Ipv4Net) {
-        self.state().services = ServiceRange::new(net);
+    /// Gives Services their addresses from these ranges, at most one of each family and the primary one
+    /// first; moves `default/kubernetes` there.
+    pub fn set_service_ranges(&self, nets: Vec<IpNet>) {
+        self.state().services = ServiceRange::new(nets);
         super::bootstrap::kubernetes_service(self);
     }
 

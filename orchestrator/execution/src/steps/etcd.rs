@@ -6,17 +6,31 @@ use crate::engine::host::{HostHandle, Ran};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
-const PKI: [&str; 4] = [
-    "--endpoints=https://127.0.0.1:2379",
+const PKI: [&str; 3] = [
     "--cacert=/etc/kubernetes/pki/etcd/ca.crt",
     "--cert=/etc/kubernetes/pki/etcd/server.crt",
     "--key=/etc/kubernetes/pki/etcd/server.key",
 ];
 
+const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
+
+/// The loopback URL that a member's manifest says it listens on: kubeadm writes `[::1]` where the host's
+/// own address is one of IPv6.
+fn own_endpoint(manifest: &[u8]) -> String {
+    const USUAL: &str = "https://127.0.0.1:2379";
+    let pod: Value = serde_saphyr::from_slice(manifest).unwrap_or_default();
+    let words = items(&pod, "/spec/containers").iter().flat_map(|container| items(container, "/command"));
+    let mut lists = words.filter_map(|word| word.as_str()?.strip_prefix("--listen-client-urls="));
+    let own = lists.next().and_then(|list| list.split(',').find(|url| url.contains("//[::1]:")));
+    own.unwrap_or(USUAL).to_owned()
+}
+
 /// `etcdctl` on one host.
 pub struct Etcdctl<'h, 'c, 'a> {
     host: &'h HostHandle<'c, 'a>,
     container: String,
+    /// Where the member listens for its own host.
+    endpoint: String,
 }
 
 /// A member of etcd.
@@ -58,13 +72,18 @@ impl<'h, 'c, 'a> Etcdctl<'h, 'c, 'a> {
             return Ok(Err(format!("crictl: {}", found.stderr.trim())));
         }
         Ok(match found.stdout.split_whitespace().next() {
-            Some(container) => Ok(Self { host, container: container.to_owned() }),
+            Some(container) => {
+                let manifest = host.read(MANIFEST).await?.map(|(content, _)| content).unwrap_or_default();
+                let endpoint = format!("--endpoints={}", own_endpoint(&manifest));
+                Ok(Self { host, container: container.to_owned(), endpoint })
+            }
             None => Err("no etcd container runs there".to_owned()),
         })
     }
 
     fn argv<'w>(&'w self, words: &[&'w str]) -> Vec<&'w str> {
         let mut argv = vec!["crictl", "exec", &self.container, "etcdctl"];
+        argv.push(&self.endpoint);
         argv.extend(PKI);
         argv.extend(words);
         argv

@@ -78,6 +78,10 @@ impl VerifyStep {
             {
                 return Ok(Some((what(), "it should be gone".into())));
             }
+            let (has, wanted) = (items(node, "/spec/podCIDRs").len(), self.0.network.len());
+            if has != wanted {
+                return Ok(Some((what(), format!("it has {has} ranges, and the network has {wanted}"))));
+            }
             for range in items(node, "/spec/podCIDRs").iter().filter_map(Value::as_str) {
                 let inside =
                     range.parse::<IpNet>().is_ok_and(|r| self.0.network.iter().any(|n| n.contains(&r)));

@@ -19,8 +19,13 @@ use std::fmt::Write as _;
 
 /// Builds the cluster, migrates it, and looks at what is left.
 async fn story(calico: Calico, strategy: Strategy) -> Cluster {
-    let cluster = Cluster::build(ClusterSpec::small(calico), Clock::fixed()).await.unwrap();
-    let plan = planned(&observed(&world_of(&cluster)).await, Intent { strategy, ..Intent::default() });
+    story_with(ClusterSpec::small(calico), Intent { strategy, ..Intent::default() }).await
+}
+
+/// The same for any cluster and any wish.
+pub async fn story_with(spec: ClusterSpec, intent: Intent) -> Cluster {
+    let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
+    let plan = planned(&observed(&world_of(&cluster)).await, intent);
     let directory = tempfile::tempdir().unwrap();
     let outcome = migrate(&cluster, plan, directory.path()).await;
     assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));

@@ -4,6 +4,7 @@
 mod cluster;
 mod crashes;
 mod drains;
+mod families;
 mod faults;
 mod guards;
 mod installs;

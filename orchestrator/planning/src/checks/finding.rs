@@ -44,6 +44,10 @@ pub enum Code {
     NotAManifest,
     /// A new range too small for the nodes.
     RangeTooSmall,
+    /// A new range with more subnets than the controller-manager can count.
+    RangeTooLarge,
+    /// A new network of other address families than the cluster's.
+    FamiliesDiffer,
     /// The provider can't take snapshots.
     NoSnapshot,
     /// A machine can't be kept.

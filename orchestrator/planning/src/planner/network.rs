@@ -103,7 +103,8 @@ pub fn decide(state: &ClusterState, intent: &Intent) -> Result<Network, Vec<Find
         intent.network.pod_cidrs.clone()
     };
     let ranges = if asked.is_empty() { choose(state, masks, &used)? } else { asked };
-    let problems = problems(state, &ranges, masks, &used);
+    let mut problems = problems(state, &ranges, masks, &used);
+    problems.extend(other_families(state, &ranges));
     if problems.is_empty() { Ok(Network { ranges, masks, manifest }) } else { Err(problems) }
 }
 
@@ -122,18 +123,24 @@ fn choose(state: &ClusterState, masks: Masks, used: &[(IpNet, String)]) -> Resul
         })
 }
 
+/// How many bits may lie between a range of IPv6 and its nodes' masks.
+const LARGEST_V6: u8 = 16;
+
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Family {
     V4,
     V6,
 }
 
+fn family_of(range: &IpNet) -> Family {
+    if matches!(range, IpNet::V4(_)) { Family::V4 } else { Family::V6 }
+}
+
 /// The families of the old network, in its order; of the Services where no Node has a podCIDR.
 fn families(state: &ClusterState) -> Vec<Family> {
-    let of = |range: &IpNet| if matches!(range, IpNet::V4(_)) { Family::V4 } else { Family::V6 };
     let old = state.nodes.values().map(|n| &n.pod_cidrs).max_by_key(|c| c.len());
-    let old: Vec<Family> = old.into_iter().flatten().map(of).collect();
-    let mut found = if old.is_empty() { state.service_ranges.iter().map(of).collect() } else { old };
+    let old: Vec<Family> = old.into_iter().flatten().map(family_of).collect();
+    let mut found = if old.is_empty() { state.service_ranges.iter().map(family_of).collect() } else { old };
     if found.is_empty() {
         found.push(Family::V4);
     }
@@ -150,6 +157,19 @@ fn problems(state: &ClusterState, ranges: &[IpNet], masks: Masks, used: &[(IpNet
         for (_, what) in used.iter().filter(|(other, _)| cidr::overlap(range, other)).take(1) {
             found.push(overlap(&object, range, what));
         }
+        // The controller-manager keeps a bit for every subnet and refuses to start with more than 2^16 of IPv6.
+        let bits = masks.for_range(range).saturating_sub(range.prefix_len());
+        if matches!(range, IpNet::V6(_)) && bits > LARGEST_V6 {
+            found.push(blocker(
+                Code::RangeTooLarge,
+                &object,
+                format!(
+                    "{range} holds 2^{bits} subnets of /{}, and a controller-manager refuses to start with more than 2^{LARGEST_V6}.",
+                    masks.for_range(range)
+                ),
+                "Choose a smaller range with --pod-cidr.",
+            ));
+        }
         // One more than there are nodes: a node that joins later needs one too.
         let needed = state.nodes.len() + 1;
         if let Err(error) = cidr::NodeCidrs::new(*range, masks.for_range(range), Vec::new()).take(needed) {
@@ -162,6 +182,26 @@ fn problems(state: &ClusterState, ranges: &[IpNet], masks: Masks, used: &[(IpNet
         }
     }
     found
+}
+
+/// The new network has the families of the old one: Services and Nodes are made for those.
+fn other_families(state: &ClusterState, ranges: &[IpNet]) -> Option<Finding> {
+    let name = |family: &Family| if *family == Family::V4 { "IPv4" } else { "IPv6" };
+    let (old, new) = (families(state), ranges.iter().map(family_of).collect::<Vec<_>>());
+    let same = old.len() == new.len() && old.iter().all(|family| new.contains(family));
+    let list = |families: &[Family]| families.iter().map(name).collect::<Vec<_>>().join(" and ");
+    (!same).then(|| {
+        blocker(
+            Code::FamiliesDiffer,
+            "pod network",
+            format!(
+                "the cluster's pods have addresses of {}, and the new network would give them {}.",
+                list(&old),
+                list(&new)
+            ),
+            "Name one range of each family of the cluster with --pod-cidr, or leave it out and let replank choose.",
+        )
+    })
 }
 
 fn overlap(object: &str, range: &IpNet, other: &str) -> Finding {

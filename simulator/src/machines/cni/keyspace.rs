@@ -80,7 +80,7 @@ impl Keyspace {
 
     fn answers(&self, endpoint: &str) -> bool {
         let host = endpoint.trim().split_once("://").map_or(endpoint.trim(), |(_, rest)| rest);
-        let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
+        let host = host.rsplit_once(':').map_or(host, |(host, _)| host).trim_matches(['[', ']']);
         self.0.etcd.members().iter().any(|member| member.up && member.address == host)
     }
 

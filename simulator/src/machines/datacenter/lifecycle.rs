@@ -55,7 +55,7 @@ impl Datacenter {
         let id = format!("i-{}", &site.hex_id(&format!("machine/{}", order.operation_id))[..12]);
         let identity = HostIdentity {
             hostname: order.name.clone(),
-            addresses: vec![self.address(state.made)],
+            addresses: self.addresses(state.made),
             machine_id: site.hex_id(&format!("machine-id/{id}"))[..32].to_owned(),
             system_uuid: site.uuid(&format!("system-uuid/{id}")),
         };

@@ -8,7 +8,7 @@ mod lifecycle;
 mod snapshots;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio_util::sync::CancellationToken;
@@ -27,6 +27,7 @@ use super::machine_api::{
 use super::program::Programs;
 use super::site::Site;
 use crate::clock::Clock;
+use crate::families::Families;
 use crate::faults::Faults;
 
 /// What a datacenter is made of.
@@ -43,6 +44,8 @@ pub struct DatacenterConfig {
     pub programs: Programs,
     /// The first two bytes of all machines' addresses, by default 10.200.
     pub network: (u8, u8),
+    /// The families of the machines' addresses.
+    pub families: Families,
 }
 
 impl DatacenterConfig {
@@ -55,6 +58,7 @@ impl DatacenterConfig {
             durations: Durations::default(),
             programs: Programs::new(),
             network: (10, 200),
+            families: Families::V4,
         }
     }
 }
@@ -106,6 +110,7 @@ const DENIALS_KEPT: usize = 1_000;
 pub(crate) struct Inner {
     pub(crate) site: Arc<Site>,
     network: (u8, u8),
+    families: Families,
     state: Mutex<State>,
 }
 
@@ -135,7 +140,12 @@ impl Datacenter {
             tasks: TaskTracker::new(),
             cancel: CancellationToken::new(),
         });
-        let datacenter = Self(Arc::new(Inner { site, network: config.network, state: Mutex::default() }));
+        let datacenter = Self(Arc::new(Inner {
+            site,
+            network: config.network,
+            families: config.families,
+            state: Mutex::default(),
+        }));
         datacenter.watch_faults();
         datacenter
     }
@@ -419,9 +429,14 @@ impl Datacenter {
         });
     }
 
-    fn address(&self, number: u32) -> IpAddr {
+    /// A machine's addresses, IPv4 first.
+    fn addresses(&self, number: u32) -> Vec<IpAddr> {
         let (a, b) = self.0.network;
-        IpAddr::V4(Ipv4Addr::new(a, b, (1 + number / 250) as u8, (2 + number % 250) as u8))
+        let families = self.0.families;
+        let v4 = Ipv4Addr::new(a, b, (1 + number / 250) as u8, (2 + number % 250) as u8);
+        let v6 = Ipv6Addr::new(0xfd00, u16::from(a), u16::from(b), 0, 0, 0, 0, 0x102 + number as u16);
+        let of = |wanted: bool, address: IpAddr| wanted.then_some(address);
+        [of(families.v4(), v4.into()), of(families.v6(), v6.into())].into_iter().flatten().collect()
     }
 }
 

@@ -47,6 +47,14 @@ pub(super) fn run(machine: &Machine, arguments: &[&str]) -> CommandOutput {
             "{\"level\":\"warn\",\"error\":\"connection refused\"}\nError: context deadline exceeded",
         );
     };
+    // A member listens on one loopback address: that of its own family.
+    let other = if own.address.contains(':') { "//127.0.0.1:" } else { "//[::1]:" };
+    if endpoints.contains(other) {
+        return CommandOutput::fail(
+            1,
+            "{\"level\":\"warn\",\"error\":\"connection refused\"}\nError: context deadline exceeded",
+        );
+    }
     let targets = targets(etcd, &own, cluster, &endpoints);
     match words.as_slice() {
         ["member", "list"] => member_list(etcd, &own, json_output),
@@ -72,7 +80,7 @@ fn targets(etcd: &Etcd, own: &Member, cluster: bool, endpoints: &str) -> Vec<Mem
     let named: Vec<Member> = etcd
         .members()
         .into_iter()
-        .filter(|member| endpoints.contains(&format!("{}:", member.address)))
+        .filter(|member| endpoints.split(',').any(|endpoint| endpoint == client_url(member)))
         .collect();
     if named.is_empty() { vec![own.clone()] } else { named }
 }
@@ -103,11 +111,11 @@ fn header(etcd: &Etcd, member: &Member) -> Value {
 }
 
 fn client_url(member: &Member) -> String {
-    format!("https://{}:2379", member.address)
+    crate::machines::urls::https(&member.address, 2379)
 }
 
 fn peer_url(member: &Member) -> String {
-    format!("https://{}:2380", member.address)
+    crate::machines::urls::https(&member.address, 2380)
 }
 
 fn member_list(etcd: &Etcd, own: &Member, json_output: bool) -> CommandOutput {

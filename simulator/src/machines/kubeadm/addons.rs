@@ -146,7 +146,9 @@ fn proxy(endpoint: &str, pods: &str, image: &str) -> Result<Vec<(String, Value)>
 }
 
 fn dns(services: &str, domain: &str, image: &str) -> Vec<(String, Value)> {
-    let address = services
+    let primary = services.split(',').next().unwrap_or_default();
+    let address = primary
+        .trim()
         .parse::<ipnet::IpNet>()
         .ok()
         .and_then(|range| range.hosts().nth(9))

@@ -12,10 +12,7 @@ pub(super) const PORT: u16 = 6443;
 impl Kubeadm<'_> {
     /// `https://ADDRESS:6443` of this machine.
     pub(super) fn local_endpoint(&self) -> String {
-        match self.machine.host.address() {
-            std::net::IpAddr::V4(address) => format!("https://{address}:{PORT}"),
-            std::net::IpAddr::V6(address) => format!("https://[{address}]:{PORT}"),
-        }
+        crate::machines::urls::https(&self.machine.host.address().to_string(), PORT)
     }
 
     /// Writes a kubeconfig; the key in it is a stand-in.
@@ -80,7 +77,9 @@ pub(super) fn kubelet_config(
     given: Option<&Value>,
 ) -> Result<String, Failure> {
     // The cluster's DNS is the tenth address of the services' range.
-    let dns = service_subnet
+    let primary = service_subnet.split(',').next().unwrap_or_default();
+    let dns = primary
+        .trim()
         .parse::<ipnet::IpNet>()
         .ok()
         .and_then(|range| range.hosts().nth(9))

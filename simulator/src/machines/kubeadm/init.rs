@@ -6,6 +6,7 @@ use super::config::{documents, field, node_name};
 use super::files::{kubeconfig, kubelet_config};
 use super::{Done, Failure, Kubeadm, flag, pki};
 use crate::machines::api::{Api, Patch, core};
+use crate::machines::urls::https;
 
 /// The name of the label and taint of control planes.
 pub(super) const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
@@ -56,7 +57,7 @@ impl Kubeadm<'_> {
         )?;
         let address = self.machine.host.address();
         self.machine.site.etcd.bootstrap(&name, &self.machine.id, &address.to_string());
-        self.write_etcd(&cluster, &name, &format!("{name}=https://{address}:2380"))?;
+        self.write_etcd(&cluster, &name, &format!("{name}={}", https(&address.to_string(), 2380)))?;
         self.write_control_plane(&cluster)?;
         self.write_kubelet_files(
             &kubelet,

@@ -10,6 +10,7 @@ use super::config::{documents, field, node_name};
 use super::{Done, Failure, Kubeadm, flag, pki};
 use crate::clock::parse_rfc3339;
 use crate::machines::api::{core, text};
+use crate::machines::urls::https;
 
 /// How much longer a slow learner takes unless the fault says so.
 const SLOW_LEARNER: Duration = Duration::from_secs(60);
@@ -203,7 +204,7 @@ impl Kubeadm<'_> {
             .etcd
             .members()
             .iter()
-            .map(|member| format!("{}=https://{}:2380", member.name, member.address))
+            .map(|member| format!("{}={}", member.name, https(&member.address, 2380)))
             .collect();
         self.write_etcd(cluster, name, &peers.join(","))?;
         let machine = &self.machine.id;

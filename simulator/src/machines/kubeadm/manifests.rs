@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::machines::urls::{https, loopback};
 use serde_json::{Value, json};
 
 use super::config::{extra_args, field};
@@ -109,6 +110,7 @@ fn pod(
 }
 
 fn apiserver(config: &Value, address: &str) -> Value {
+    let etcd = https(loopback(address), 2379);
     let services = field(config, "/networking/serviceSubnet", DEFAULT_SERVICES);
     let domain = field(config, "/networking/dnsDomain", "cluster.local");
     let issuer = format!("https://kubernetes.default.svc.{domain}");
@@ -134,7 +136,7 @@ fn apiserver(config: &Value, address: &str) -> Value {
         ("authorization-mode", "Node,RBAC"),
         ("enable-admission-plugins", "NodeRestriction"),
         ("enable-bootstrap-token-auth", "true"),
-        ("etcd-servers", "https://127.0.0.1:2379"),
+        ("etcd-servers", &etcd),
         ("kubelet-preferred-address-types", "InternalIP,ExternalIP,Hostname"),
         ("requestheader-allowed-names", "front-proxy-client"),
         ("requestheader-extra-headers-prefix", "X-Remote-Extra-"),
@@ -211,8 +213,8 @@ fn scheduler(config: &Value) -> Value {
 }
 
 fn etcd(config: &Value, node: &str, address: &str, peers: &str) -> Value {
-    let (client, peer) = (format!("https://{address}:2379"), format!("https://{address}:2380"));
-    let listen = format!("https://127.0.0.1:2379,{client}");
+    let (client, peer) = (https(address, 2379), https(address, 2380));
+    let listen = format!("{},{client}", https(loopback(address), 2379));
     let file = |name: &str| format!("{PKI}/etcd/{name}");
     let files = [
         ("cert-file", file("server.crt")),

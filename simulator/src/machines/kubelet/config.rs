@@ -71,7 +71,8 @@ impl KubeletConfig {
                 .as_str()
                 .unwrap_or("/etc/kubernetes/manifests")
                 .to_owned(),
-            local_api: kubeconfig.contains(&format!("https://{}:6443", machine.host.address())),
+            local_api: kubeconfig
+                .contains(&crate::machines::urls::https(&machine.host.address().to_string(), 6443)),
             server_tls_bootstrap: config["serverTLSBootstrap"] == true,
             external_cloud: flag("cloud-provider") == "external",
         })

@@ -20,6 +20,7 @@ mod webhooks;
 pub use canal::NETWORK as CANAL_NETWORK;
 pub use webhooks::evaluator as policy_evaluator;
 
+use crate::families::Families;
 use serde_json::{Value, json};
 
 /// The version that images name where nobody asks for another.
@@ -66,30 +67,6 @@ impl Shape {
             Self::Definitions => "projectcalico.org/v3",
             _ => "crd.projectcalico.org/v1",
         }
-    }
-}
-
-/// The address families of pods.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Families {
-    /// IPv4 alone.
-    #[default]
-    V4,
-    /// IPv6 alone.
-    V6,
-    /// Both, IPv4 first.
-    Dual,
-}
-
-impl Families {
-    /// Whether pods get IPv4 addresses.
-    pub fn v4(self) -> bool {
-        self != Self::V6
-    }
-
-    /// Whether pods get IPv6 addresses.
-    pub fn v6(self) -> bool {
-        self != Self::V4
     }
 }
 
