@@ -2,10 +2,10 @@
 
 use crate::demo::{Account, DemoArguments, DemoError, Format, Progress, Verdict, serve, tell};
 use crate::exit::Exit;
-use crate::output;
+use crate::output::{self, View};
 use replank_execution::{Guards, RunError};
+use replank_planning::journal::RunState;
 use replank_simulator::faults::Faults;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 /// Tells the story, or lists what may be named in it.
@@ -30,8 +30,10 @@ pub(crate) fn run(arguments: &DemoArguments) -> Exit {
 }
 
 async fn show(arguments: &DemoArguments) -> Exit {
-    let (progress, inbox) = tokio::sync::mpsc::unbounded_channel();
+    let (progress, mut inbox) = tokio::sync::mpsc::unbounded_channel();
     let pause = CancellationToken::new();
+    // What Ctrl-C says goes the way of everything else; the view ends when the story does.
+    let aside = progress.downgrade();
     let story = async {
         let told = tell(arguments, &progress, pause.clone()).await;
         drop(progress);
@@ -39,16 +41,24 @@ async fn show(arguments: &DemoArguments) -> Exit {
     };
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_ok() {
-            output::say("pausing at the next safe point; Ctrl-C again stops now");
+            if let Some(progress) = aside.upgrade() {
+                let text = "pausing at the next safe point; Ctrl-C again stops now".to_owned();
+                let _ = progress.send(Progress::Said(text));
+            }
             pause.cancel();
         }
         // A second one ends the program: the journal holds everything that was begun.
         let _ = tokio::signal::ctrl_c().await;
     };
-    let telling = async { tokio::join!(story, narrate(inbox)) };
+    let mut view = View::on_stderr();
+    let telling = async {
+        let (told, ()) = tokio::join!(story, view.follow(&mut inbox, show_progress));
+        view.close();
+        told
+    };
     let told = tokio::select! {
         biased;
-        (told, ()) = telling => told,
+        told = telling => told,
         () = interrupted => {
             output::say("stopped; the journal says what is half done");
             return Exit::Failed;
@@ -69,19 +79,11 @@ async fn show(arguments: &DemoArguments) -> Exit {
     }
 }
 
-async fn narrate(mut inbox: UnboundedReceiver<Progress>) {
-    while let Some(progress) = inbox.recv().await {
-        match progress {
-            Progress::Said(text) => output::say(&text),
-            Progress::Planned(plan) => {
-                output::say(&format!("planned {} steps for {} nodes", plan.steps.len(), plan.slots.len()));
-            }
-            Progress::Run(event) => {
-                if let Some(line) = output::lines::line(&event) {
-                    output::say(&line);
-                }
-            }
-        }
+fn show_progress(view: &mut View, progress: Progress) {
+    match progress {
+        Progress::Said(text) => view.said(&text),
+        Progress::Planned(plan) => view.planned(*plan, RunState::default()),
+        Progress::Run(event) => view.event(&event),
     }
 }
 

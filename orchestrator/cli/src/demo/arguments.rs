@@ -24,7 +24,7 @@ pub(crate) struct DemoArguments {
     #[arg(long, value_enum, default_value_t = StrategyName::Rolling)]
     pub(crate) strategy: StrategyName,
     /// How much faster than real time the cluster lives: a factor, or `max`.
-    #[arg(long, default_value = "60", value_name = "FACTOR")]
+    #[arg(long, default_value = "40", value_name = "FACTOR")]
     pub(crate) speed: Speed,
     /// A network to install instead of the built-in Calico; may be given more than once.
     #[arg(long, value_name = "FILE")]

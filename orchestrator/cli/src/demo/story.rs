@@ -113,22 +113,22 @@ pub(crate) async fn tell(
     let faults = faults(arguments)?;
     let spec = spec(arguments)?;
     let intent = intent(arguments)?;
-    say(
-        progress,
-        format!(
-            "building a cluster: {} control planes, {} workers, about {} pods",
-            spec.control_planes, spec.workers, spec.pods
-        ),
-    );
-    let cluster = Cluster::build(spec, Clock::fixed()).await?;
+    let clock = Clock::fixed();
+    let teller = Teller { progress, clock };
+    teller.say(format!(
+        "building a cluster: {} control planes, {} workers, about {} pods",
+        spec.control_planes, spec.workers, spec.pods
+    ));
+    let cluster = Cluster::build(spec, clock).await?;
     let stage = Stage::new(&cluster, arguments, guards).await?;
-    let (state, assessment, plan) = stage.plan(intent, progress).await?;
+    let (state, assessment, plan) = stage.plan(intent, &teller).await?;
+    teller.say(format!("planned {} steps for {} nodes", plan.steps.len(), plan.slots.len()));
     let _ = progress.send(Progress::Planned(Box::new(plan.clone())));
     if let Some(directory) = &arguments.record {
         record::requests(&cluster, directory)?;
     }
     for fault in faults {
-        say(progress, format!("raising the fault {}", fault.name));
+        teller.say(format!("raising the fault {}", fault.name));
         cluster.server.faults().raise(fault.clone());
         cluster.datacenter.faults().raise(fault);
     }
@@ -187,9 +187,18 @@ fn violations(
     found
 }
 
-fn say(progress: &UnboundedSender<Progress>, text: String) {
-    // Whoever listened may be gone; the story goes on.
-    let _ = progress.send(Progress::Said(text));
+/// Who says the demo's own sentences, each with the cluster's time of day.
+struct Teller<'a> {
+    progress: &'a UnboundedSender<Progress>,
+    clock: Clock,
+}
+
+impl Teller<'_> {
+    fn say(&self, text: String) {
+        let line = format!("{} {text}", self.clock.now().strftime("%H:%M:%S"));
+        // Whoever listened may be gone; the story goes on.
+        let _ = self.progress.send(Progress::Said(line));
+    }
 }
 
 fn spec(arguments: &DemoArguments) -> Result<ClusterSpec, DemoError> {
@@ -286,12 +295,12 @@ impl Stage {
     async fn plan(
         &self,
         mut intent: Intent,
-        progress: &UnboundedSender<Progress>,
+        teller: &Teller<'_>,
     ) -> Result<(ClusterState, Assessment, Plan), DemoError> {
         let state = observe(&self.world, &Settings::with_provider(self.capabilities.clone())).await?;
         let assessment = planner::assess(&state, &intent);
         for finding in assessment.of(Severity::Consent) {
-            say(progress, format!("accepted {} for {}: {}", finding.code, finding.object, finding.message));
+            teller.say(format!("accepted {} for {}: {}", finding.code, finding.object, finding.message));
             intent.accept.push(Consent { code: finding.code, object: Some(finding.object) });
         }
         let plan = planner::plan(&state, &intent, env!("CARGO_PKG_VERSION"))?;

@@ -1,7 +1,7 @@
 //! A run as plain lines, one an event, each with its time.
 
 use replank_execution::RunEvent;
-use replank_planning::journal::Record;
+use replank_planning::journal::{Entry, Record};
 
 /// The line for an event; none for what only a machine wants to know.
 pub(crate) fn line(event: &RunEvent) -> Option<String> {
@@ -23,6 +23,10 @@ pub(crate) fn line(event: &RunEvent) -> Option<String> {
         Record::RolledBack => "rolled back".to_owned(),
         Record::Finalized => "finalized".to_owned(),
     };
-    let time = entry.time.get(11..19).unwrap_or(&entry.time);
-    Some(format!("{time} {text}"))
+    Some(format!("{} {text}", time(entry)))
+}
+
+/// An entry's time of day.
+pub(super) fn time(entry: &Entry) -> &str {
+    entry.time.get(11..19).unwrap_or(&entry.time)
 }

@@ -1,6 +1,11 @@
 //! What is printed, and where: data on stdout, the rest on stderr.
 
-pub(crate) mod lines;
+mod board;
+mod frame;
+mod lines;
+mod view;
+
+pub(crate) use view::View;
 
 use std::io::{self, Write};
 
