@@ -10,10 +10,11 @@ mod tier;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test [fast|processes]…
-  test        formats, lints, documents and tests; without a tier, all of them
+const USAGE: &str = "usage: cargo xtask test [fast|processes|lab]…
+  test        formats, lints, documents and tests; without a tier, fast and processes
   fast        unit tests, goldens and the embedded cluster in one process
   processes   simulator, provider and replank as programs of their own
+  lab         a real kubeadm cluster on machines made of namespaces; needs root
 usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";
 
 fn main() -> ExitCode {

@@ -17,6 +17,16 @@ pub(crate) fn loopback() -> Result<(), Missing> {
     listening.map(drop).map_err(|error| Missing(format!("nothing can listen on 127.0.0.1: {error}")))
 }
 
+/// Whether the lab can be: its own program tries, and says what is missing.
+pub(crate) fn lab() -> Result<(), Missing> {
+    let tried = crate::lab::command(&["probe".to_owned()]).output();
+    let tried = tried.map_err(|error| Missing(format!("the lab's program could not be started: {error}")))?;
+    if tried.status.success() {
+        return Ok(());
+    }
+    Err(Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
+}
+
 /// The real kubectl: `REPLANK_KUBECTL`, the one on PATH, or one installed into the build folder.
 pub(crate) fn kubectl(target: &Path) -> Result<PathBuf, Missing> {
     if let Some(path) = std::env::var_os("REPLANK_KUBECTL") {

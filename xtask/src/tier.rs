@@ -9,6 +9,8 @@ pub(crate) enum Tier {
     Fast,
     /// Programs of their own on loopback.
     Processes,
+    /// A real cluster on machines made of namespaces.
+    Lab,
 }
 
 /// The tiers to run, and whether they were named on the command line.
@@ -19,12 +21,16 @@ pub(crate) struct Selection {
 }
 
 impl Tier {
-    pub(crate) const ALL: [Self; 2] = [Self::Fast, Self::Processes];
+    /// Every tier.
+    pub(crate) const ALL: [Self; 3] = [Self::Fast, Self::Processes, Self::Lab];
+    /// Those that run when none is named.
+    pub(crate) const USUAL: [Self; 2] = [Self::Fast, Self::Processes];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fast => "fast",
             Self::Processes => "processes",
+            Self::Lab => "lab",
         }
     }
 
@@ -70,6 +76,11 @@ impl Tier {
                 // Most of their time they wait for Leases and the like: more of them than cores run at once.
                 vec![[&tests[..], &["--", "--test-threads", "6"]].concat()]
             }
+            Self::Lab => {
+                let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast"];
+                // One cluster fills two cores.
+                vec![[&tests[..], &["--", "--test-threads", "1"]].concat()]
+            }
         }
     }
 
@@ -78,6 +89,7 @@ impl Tier {
         match self {
             Self::Fast => &[],
             Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
+            Self::Lab => &["replank-lab", "replank-provider-lab"],
         }
     }
 
@@ -86,14 +98,15 @@ impl Tier {
         match self {
             Self::Fast => Ok(()),
             Self::Processes => setup::loopback(),
+            Self::Lab => setup::lab(),
         }
     }
 }
 
-/// Reads tier names; none means all.
+/// Reads tier names; none means the usual ones.
 pub(crate) fn parse(names: &[String]) -> Result<Selection, String> {
     if names.is_empty() {
-        return Ok(Selection { tiers: Tier::ALL.to_vec(), named: false });
+        return Ok(Selection { tiers: Tier::USUAL.to_vec(), named: false });
     }
     let find = |name: &String| Tier::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| name.clone());
     Ok(Selection { tiers: names.iter().map(find).collect::<Result<_, _>>()?, named: true })
@@ -104,9 +117,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_name_every_tier_is_meant() {
+    fn without_a_name_the_usual_tiers_are_meant() {
         let selection = parse(&[]).unwrap();
-        assert_eq!(selection.tiers, Tier::ALL);
+        assert_eq!(selection.tiers, Tier::USUAL);
         assert!(!selection.named);
     }
 

@@ -55,3 +55,9 @@ async fn one_control_plane_rolling() {
     let shape = Shape { control_planes: 1, workers: 2, cni: Cni::Calico(Install::Manifest) };
     migrated("rolling-1", shape, Strategy::Rolling).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_control_planes_cutover() {
+    let shape = Shape { control_planes: 3, workers: 2, cni: Cni::Calico(Install::Manifest) };
+    migrated("cutover-3", shape, Strategy::Cutover).await;
+}

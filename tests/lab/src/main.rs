@@ -21,6 +21,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
+    /// Says what this machine lacks, if anything; changes nothing.
+    Probe,
     /// Builds the programs and images once into the cache; prints the folder with the programs.
     Build,
     /// Makes a cluster; prints the path of its kubeconfig.
@@ -76,6 +78,7 @@ enum By {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.chore {
+        Chore::Probe => needs::kernel().and_then(|()| needs::go()),
         Chore::Build => build().map(|built| println!("{}", built.bin.display())),
         Chore::Up(up) => bring_up(&up),
         Chore::Kubeconfig => Lab::open(Place::find())
