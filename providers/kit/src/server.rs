@@ -32,7 +32,8 @@ where
         tokio::select! {
             biased;
             Some(response) = outgoing.recv() => write(&mut output, &response).await?,
-            Some(_) = calls.join_next(), if !calls.is_empty() => {}
+            // A call that panicked has no answer, ever: better to end, and be started and asked again.
+            Some(ended) = calls.join_next(), if !calls.is_empty() => ended.map_err(std::io::Error::other)?,
             line = read_line(&mut input, &mut partial, MAX_LINE), if calls.len() < MOST_IN_FLIGHT => match line? {
                 Line::End => return Ok(()),
                 Line::TooLong => {

@@ -3,8 +3,12 @@
 use super::{StepContext, StepError};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use replank_provider_kit::escape::{escape, escape_line};
 use replank_provider_protocol::MachineId;
 use replank_provider_protocol::verbs::{HostFile, HostReadParams, HostRunParams, HostWriteParams};
+
+/// How much of a command's complaint is told, in characters.
+const LONGEST_COMPLAINT: usize = 500;
 
 /// A host that a step uses.
 pub struct HostHandle<'c, 'a> {
@@ -19,7 +23,7 @@ pub struct Ran {
     pub status: i32,
     /// What it printed.
     pub stdout: String,
-    /// What it complained about.
+    /// What it complained about, fit to be shown: it came from another machine.
     pub stderr: String,
 }
 
@@ -32,7 +36,7 @@ impl Ran {
         if self.status == 0 {
             return Ok(self.stdout);
         }
-        let said = self.stderr.trim();
+        let said = escape_line(self.stderr.trim(), LONGEST_COMPLAINT);
         Err(StepError::Failed(format!("{what} ended with status {}: {said}", self.status)))
     }
 }
@@ -80,7 +84,7 @@ impl HostHandle<'_, '_> {
         let text = |encoded: &str| {
             String::from_utf8_lossy(&STANDARD.decode(encoded).unwrap_or_default()).into_owned()
         };
-        Ok(Ran { status: output.status, stdout: text(&output.stdout), stderr: text(&output.stderr) })
+        Ok(Ran { status: output.status, stdout: text(&output.stdout), stderr: escape(&text(&output.stderr)) })
     }
 
     /// A file's bytes and mode, if it is there.

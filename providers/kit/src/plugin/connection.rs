@@ -1,9 +1,10 @@
 //! The task that owns a plugin's process and matches answers to calls.
 
+use super::clean::clean;
 use super::fault::PluginFault;
 use super::pending::{Answer, Call, Pending, Refused, deadline, refused, request};
 use super::process::Process;
-use crate::escape::{escape_line, escape_value};
+use crate::escape::escape_line;
 use crate::lines::{Line, read_line};
 use replank_provider_protocol::rpc::{CALL_SECONDS, MAX_LINE, Response, Verb};
 use serde_json::Value;
@@ -23,6 +24,8 @@ pub(super) struct Connection {
     pub(super) calls: mpsc::Receiver<Call>,
     pending: Pending,
     running: Option<Running>,
+    /// A fault that came when nobody was waiting: the next call hears of it.
+    unheard: Option<PluginFault>,
 }
 
 struct Running {
@@ -45,7 +48,7 @@ enum Happened {
 
 impl Connection {
     pub(super) fn new(name: String, path: PathBuf, initialize: Value, calls: mpsc::Receiver<Call>) -> Self {
-        Self { name, path, initialize, calls, pending: Pending::default(), running: None }
+        Self { name, path, initialize, calls, pending: Pending::default(), running: None, unheard: None }
     }
 
     /// Serves calls until nobody can make any more.
@@ -55,7 +58,7 @@ impl Connection {
                 self.give_up(&fault);
             }
             match self.next().await {
-                Happened::Called(call) => self.pending.add(call),
+                Happened::Called(call) => self.called(call),
                 Happened::NoMoreCalls => return self.close().await,
                 happened => {
                     if let Err(fault) = self.handle(happened).await {
@@ -66,9 +69,20 @@ impl Connection {
         }
     }
 
+    fn called(&mut self, call: Call) {
+        match self.unheard.take() {
+            // A caller that was cancelled does not listen any more.
+            Some(fault) => drop(call.reply.send(Err(Refused::Fault(fault)))),
+            None => self.pending.add(call),
+        }
+    }
+
     fn give_up(&mut self, fault: &PluginFault) {
         tracing::warn!(plugin = self.name, "{fault}");
         self.running = None;
+        if self.pending.is_empty() {
+            self.unheard = Some(fault.clone());
+        }
         self.pending.fail(fault);
     }
 
@@ -145,7 +159,11 @@ impl Connection {
                 running.process.stdin = None;
                 Ok(())
             }
-            Happened::TooLate(verb) => Err(PluginFault::Hung { verb: verb.name(), seconds: CALL_SECONDS }),
+            Happened::TooLate(verb) => Err(PluginFault::Hung {
+                verb: verb.name(),
+                seconds: CALL_SECONDS,
+                unfinished: running.process.partial.len(),
+            }),
             Happened::Called(_) | Happened::NoMoreCalls => Ok(()),
         }
     }
@@ -153,7 +171,7 @@ impl Connection {
     fn answered(&mut self, line: &[u8]) -> Result<(), PluginFault> {
         let rubbish = || PluginFault::Rubbish { line: escape_line(&String::from_utf8_lossy(line), 200) };
         let value: Value = serde_json::from_slice(line).map_err(|_| rubbish())?;
-        let response: Response = serde_json::from_value(escape_value(value)).map_err(|_| rubbish())?;
+        let response: Response = serde_json::from_value(clean(value)?).map_err(|_| rubbish())?;
         let answer: Answer = match (response.result, response.error) {
             (Some(result), None) => Ok(result),
             (None, Some(error)) => Err(refused(error)),
@@ -182,13 +200,11 @@ impl Connection {
         let Some(mut running) = self.running.take() else { return Ok(()) };
         let greeting = running.greeting.is_some();
         let status = running.process.ended().await;
+        running.process.rest_of_log(&self.name).await;
         let stderr = running.process.last_words();
         let died =
             |verb, times| PluginFault::Died { status: status.clone(), times, verb, stderr: stderr.clone() };
-        if greeting {
-            return Err(died(Verb::Initialize.name(), 1));
-        }
-        self.pending.restart(MOST_RESTARTS).map_err(|verb| died(verb, MOST_RESTARTS + 1))
+        self.pending.restart(greeting, MOST_RESTARTS).map_err(|verb| died(verb, MOST_RESTARTS + 1))
     }
 }
 

@@ -25,12 +25,14 @@ pub enum PluginFault {
         stderr: String,
     },
     /// It did not answer in time.
-    #[error("it did not answer {verb} within {seconds} s")]
+    #[error("it did not answer {verb} within {seconds} s{}", left_over(*.unfinished))]
     Hung {
         /// The call.
         verb: &'static str,
         /// The bound.
         seconds: u64,
+        /// How many bytes of a line without an end it had printed.
+        unfinished: usize,
     },
     /// It printed something that is no answer.
     #[error("it printed a line that is no JSON-RPC answer: {line}")]
@@ -44,6 +46,22 @@ pub enum PluginFault {
         /// The id.
         id: u64,
     },
+    /// It answered a call once more.
+    #[error("it answered id {id} again, which had been answered")]
+    AnsweredTwice {
+        /// The id.
+        id: u64,
+    },
+    /// A text that nobody would want whole, and that would be another thing if it were cut.
+    #[error("it sent a text of {bytes} bytes as {field}, where at most {most} make sense")]
+    LongText {
+        /// In which field, escaped and cut.
+        field: String,
+        /// How long it is.
+        bytes: usize,
+        /// The bound.
+        most: usize,
+    },
     /// It printed a line without an end.
     #[error("it printed a line of more than {MAX_LINE} bytes")]
     EndlessLine,
@@ -53,6 +71,10 @@ pub enum PluginFault {
         /// The bound.
         bytes: usize,
     },
+}
+
+fn left_over(bytes: usize) -> String {
+    if bytes == 0 { String::new() } else { format!("; it printed {bytes} bytes of a line and not its end") }
 }
 
 impl PluginFault {

@@ -80,7 +80,10 @@ impl Pending {
 
     /// Gives an answer to its call.
     pub(super) fn answer(&mut self, id: u64, answer: Answer) -> Result<(), PluginFault> {
-        let waiting = self.calls.remove(&id).ok_or(PluginFault::WrongId { id })?;
+        let Some(waiting) = self.calls.remove(&id) else {
+            let known = (1..=self.last_id).contains(&id);
+            return Err(if known { PluginFault::AnsweredTwice { id } } else { PluginFault::WrongId { id } });
+        };
         // A caller that was cancelled does not listen any more.
         let _ = waiting.call.reply.send(answer);
         Ok(())
@@ -93,13 +96,14 @@ impl Pending {
         }
     }
 
-    /// Readies every call to be sent to a new process: the same operation id, so the same effect.
+    /// Readies every call to be sent to a new process: the same operation id, so the same effect. A
+    /// process that died before it could be sent anything (`greeting`) counts for every call that waits.
     /// Answers the verb of one that was restarted too often.
-    pub(super) fn restart(&mut self, most: u32) -> Result<(), &'static str> {
-        for waiting in self.calls.values_mut().filter(|w| w.sent) {
+    pub(super) fn restart(&mut self, greeting: bool, most: u32) -> Result<(), &'static str> {
+        for waiting in self.calls.values_mut().filter(|w| w.sent || greeting) {
             waiting.restarts += 1;
             if waiting.restarts > most {
-                return Err(waiting.call.verb.name());
+                return Err(if greeting { Verb::Initialize.name() } else { waiting.call.verb.name() });
             }
         }
         for waiting in self.calls.values_mut() {

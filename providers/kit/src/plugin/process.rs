@@ -6,12 +6,17 @@ use std::collections::VecDeque;
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
-use tokio::io::BufReader;
+use tokio::io::{AsyncReadExt, BufReader};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout, Command};
 use tokio::time::Instant;
 
 /// How many of its last log lines are kept for an error's sentence.
 const TAIL_LINES: usize = 5;
+
+/// How much of the log of a process that has ended is still read, and for how long: what it started itself may
+/// hold its pipe open.
+const REST_BYTES: usize = 64 * 1024;
+const REST: Duration = Duration::from_millis(500);
 
 /// More than this in a second on standard error is no log any more.
 pub(super) const FLOOD_BYTES: usize = 1024 * 1024;
@@ -70,6 +75,17 @@ impl Process {
         }
     }
 
+    /// Reads what a process that has ended had still said.
+    pub(super) async fn rest_of_log(&mut self, plugin: &str) {
+        let Some(mut stderr) = self.stderr.take() else { return };
+        let mut rest = Vec::new();
+        // What can't be read any more is only missing in a sentence.
+        let _ =
+            tokio::time::timeout(REST, (&mut stderr).take(REST_BYTES as u64).read_to_end(&mut rest)).await;
+        let _ = self.log.take(plugin, &rest);
+        self.log.end_line();
+    }
+
     /// The last it said, as part of a sentence.
     pub(super) fn last_words(&self) -> String {
         if self.log.tail.is_empty() {
@@ -77,6 +93,19 @@ impl Process {
         }
         let words: Vec<String> = self.log.tail.iter().map(|line| shown(line)).collect();
         format!(" and said: {}", words.join(" | "))
+    }
+}
+
+impl Drop for Process {
+    /// A plugin may have started programs of its own: they go with it.
+    fn drop(&mut self) {
+        #[cfg(unix)]
+        if let Some(group) =
+            self.child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw)
+        {
+            // It is not reaped yet, so that the number is still its own; one that has just ended is fine.
+            let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
+        }
     }
 }
 
@@ -112,6 +141,13 @@ impl Log {
             }
         }
         Ok(())
+    }
+
+    /// The last line needs no end.
+    fn end_line(&mut self) {
+        if !self.line.is_empty() {
+            self.tail.push_back(std::mem::take(&mut self.line));
+        }
     }
 
     fn count(&mut self, bytes: usize) -> Result<(), PluginFault> {

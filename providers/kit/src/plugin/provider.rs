@@ -1,5 +1,6 @@
 //! The verbs as calls to a plugin.
 
+use super::clean::misfit;
 use super::connection::Connection;
 use super::pending::{Call, Refused};
 use crate::Provider;
@@ -108,11 +109,7 @@ impl PluginProvider {
         self.calls.send(Call { verb, params, reply }).await.map_err(|_| gone())?;
         match answer.await.map_err(|_| gone())? {
             Ok(value) => serde_json::from_value(value).map_err(|error| {
-                let message = format!(
-                    "provider plugin {} answered {} with something else: {error}",
-                    self.name,
-                    verb.name()
-                );
+                let message = format!("provider plugin {} {}", self.name, misfit(verb, &error));
                 ProviderError::lasting(ErrorCode::Internal, message)
             }),
             Err(Refused::Provider(error)) => Err(error),
