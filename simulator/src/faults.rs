@@ -27,6 +27,7 @@ const NAMES: &[(&str, &str)] = &[
     ("machine-boot-fails", "a machine ends failed instead of booting"),
     ("machine-vanishes", "a running machine fails"),
     ("machine-api-unavailable", "the machine API answers unavailable"),
+    ("machine-api-slow", "the machine API takes `delay` longer before it changes a machine or a snapshot"),
     ("machine-api-lost-response", "the machine API acts, and its answer is lost"),
     ("kubelet-never-joins", "the kubelet of a machine never registers its Node"),
     ("kubelet-stops", "the kubelet of a machine goes silent"),

@@ -1,10 +1,12 @@
 //! The machine API over HTTP.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Query, State};
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::extract::{Path, Query, Request, State};
+use axum::http::{HeaderMap, Method, StatusCode, header};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
@@ -113,7 +115,17 @@ pub(crate) fn router(datacenter: Datacenter) -> Router {
         .route("/machines/v1/snapshots/{id}/restore", post(restore))
         .route("/machines/v1/fence", post(fence))
         .route("/machines/v1/effects", get(effects))
+        .route_layer(middleware::from_fn_with_state(datacenter.clone(), slowly))
         .with_state(datacenter)
+}
+
+/// Holds a call that changes machines or snapshots back while a fault says so.
+async fn slowly(State(datacenter): State<Datacenter>, request: Request, next: Next) -> Response {
+    let changes = *request.method() != Method::GET && !request.uri().path().contains("/host/");
+    if changes && let Some(fault) = datacenter.faults().strikes("machine-api-slow", "") {
+        tokio::time::sleep(fault.delay.unwrap_or(Duration::from_secs(1))).await;
+    }
+    next.run(request).await
 }
 
 async fn list(State(datacenter): State<Datacenter>, Query(query): Query_) -> Response {
