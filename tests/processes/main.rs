@@ -1,3 +1,10 @@
 //! Suites in which the simulator, the provider and replank are programs of their own.
 mod demo;
+mod journals;
+mod kills;
 mod kubectl;
+mod outages;
+mod plans;
+mod simulator;
+mod support;
+mod two_at_once;
