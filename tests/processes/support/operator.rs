@@ -2,6 +2,7 @@
 
 use super::program::{Ended, Program, path_of};
 use super::simulator::Simulator;
+use replank_tests::skip;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -14,6 +15,16 @@ use tempfile::TempDir;
 const SHORT: Duration = Duration::from_secs(60);
 /// How long a whole migration may take.
 pub(crate) const WHOLE: Duration = Duration::from_secs(400);
+
+/// Whether this build of `replank` has no `apply` to try; a story that can't be told says so.
+pub(crate) fn lacks_apply(story: &str) -> bool {
+    let help = Command::new(path_of("replank")).args(["apply", "--help"]).output();
+    let lacks = !help.is_ok_and(|output| output.status.success());
+    if lacks {
+        skip(story, "this build of replank has no `apply`");
+    }
+    lacks
+}
 
 /// Someone at a machine of their own: a home, a state directory, a plan.
 pub(crate) struct Operator<'s> {
