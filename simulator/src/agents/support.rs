@@ -106,13 +106,26 @@ impl Attention {
     /// Listens to collections. One that can't be watched is tried again for ever; a watch that
     /// ends counts as a change.
     pub(super) fn to(api: &Api, collections: &[&str], retry: Duration) -> Self {
-        Self::merged(collections.iter().map(|path| changes(api.clone(), (*path).to_owned(), false, retry)))
+        Self::merged(
+            collections.iter().map(|path| changes(api.clone(), (*path).to_owned(), Counts::All, retry)),
+        )
     }
 
     /// Listens to the coming and going of objects only, not to their changes: most changes of
     /// Nodes are heartbeats.
     pub(super) fn to_comings(api: &Api, collections: &[&str], retry: Duration) -> Self {
-        Self::merged(collections.iter().map(|path| changes(api.clone(), (*path).to_owned(), true, retry)))
+        Self::merged(
+            collections
+                .iter()
+                .map(|path| changes(api.clone(), (*path).to_owned(), Counts::ComingsAndGoings, retry)),
+        )
+    }
+
+    /// Listens to the going of objects only.
+    pub(super) fn to_goings(api: &Api, collections: &[&str], retry: Duration) -> Self {
+        Self::merged(
+            collections.iter().map(|path| changes(api.clone(), (*path).to_owned(), Counts::Goings, retry)),
+        )
     }
 
     /// Listens to all that these listen to.
@@ -141,7 +154,15 @@ impl Attention {
     }
 }
 
-fn changes(api: Api, path: String, comings: bool, retry: Duration) -> BoxStream<'static, ()> {
+/// Which changes of a collection are worth attention.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Counts {
+    All,
+    ComingsAndGoings,
+    Goings,
+}
+
+fn changes(api: Api, path: String, counts: Counts, retry: Duration) -> BoxStream<'static, ()> {
     let sessions = futures::stream::unfold((), move |()| {
         let (api, path) = (api.clone(), path.clone());
         async move {
@@ -152,8 +173,7 @@ fn changes(api: Api, path: String, comings: bool, retry: Duration) -> BoxStream<
                 };
                 match opened.await {
                     Ok((known, events)) => {
-                        let known = comings.then(|| known.iter().map(uid).collect());
-                        return Some((session(known, events), ()));
+                        return Some((session(counts, known.iter().map(uid).collect(), events), ()));
                     }
                     Err(_) => tokio::time::sleep(retry).await,
                 }
@@ -167,19 +187,21 @@ fn uid(object: &Value) -> String {
     text(object, "/metadata/uid").to_owned()
 }
 
-/// One watch until it fails: a change at its start, since what came before is unknown. With a set
-/// of known objects, only those that come or go count.
+/// One watch until it fails: a change at its start, since what came before is unknown. The known
+/// objects are those of its beginning.
 fn session(
-    mut known: Option<BTreeSet<String>>,
+    counts: Counts,
+    mut known: BTreeSet<String>,
     events: impl Stream<Item = Result<Change, ApiFailure>> + Send + 'static,
 ) -> BoxStream<'static, ()> {
     let changes = events
         .take_while(|event| std::future::ready(event.is_ok()))
         .filter(move |event| {
-            let counts = match (event, &mut known) {
-                (Ok(Change::Applied(object)), Some(known)) => known.insert(uid(object)),
-                (Ok(Change::Deleted(object)), Some(known)) => known.remove(&uid(object)),
-                (Ok(Change::Applied(_) | Change::Deleted(_)), None) => true,
+            let counts = match (event, counts) {
+                (Ok(Change::Applied(_) | Change::Deleted(_)), Counts::All) => true,
+                (Ok(Change::Applied(object)), Counts::ComingsAndGoings) => known.insert(uid(object)),
+                (Ok(Change::Deleted(object)), Counts::ComingsAndGoings) => known.remove(&uid(object)),
+                (Ok(Change::Deleted(_)), Counts::Goings) => true,
                 _ => false,
             };
             std::future::ready(counts)

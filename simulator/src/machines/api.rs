@@ -107,6 +107,27 @@ pub(crate) fn core(namespace: &str, plural: &str, name: &str) -> String {
     path("/api/v1", namespace, plural, name)
 }
 
+/// Whole objects.
+const PLAIN: &str = "application/json";
+/// Objects' metadata only.
+const METADATA: &str = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+
+fn request(
+    method: Method,
+    path: &str,
+    body: Vec<u8>,
+    kind: &str,
+    accept: &str,
+) -> Result<Request<Vec<u8>>, ApiFailure> {
+    Request::builder()
+        .method(method)
+        .uri(path)
+        .header(http::header::CONTENT_TYPE, kind)
+        .header(http::header::ACCEPT, accept)
+        .body(body)
+        .map_err(|error| ApiFailure::Unreachable(error.to_string()))
+}
+
 impl Api {
     /// Requests through this client.
     pub(crate) fn new(client: Client) -> Self {
@@ -119,14 +140,13 @@ impl Api {
     }
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<Value, ApiFailure> {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(http::header::CONTENT_TYPE, kind)
-            .header(http::header::ACCEPT, "application/json")
-            .body(body)
-            .map_err(|error| ApiFailure::Unreachable(error.to_string()))?;
-        Ok(self.client.request::<Value>(request).await?)
+        Ok(self.client.request::<Value>(request(method, path, body, kind, PLAIN)?).await?)
+    }
+
+    /// The same for answers that nobody reads: a status, but no object, is taken from them.
+    async fn tell(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<(), ApiFailure> {
+        // The object is not parsed: of all that a kubelet writes it would be the largest part.
+        Ok(self.client.request_text(request(method, path, body, kind, PLAIN)?).await.map(|_| ())?)
     }
 
     /// Reads an object or list.
@@ -145,12 +165,13 @@ impl Api {
 
     /// The items of a list, and the list's resource version.
     pub(crate) async fn list(&self, path: &str) -> Result<(Vec<Value>, String), ApiFailure> {
-        let mut list = self.get(path).await?;
-        let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
-        match list["items"].take() {
-            Value::Array(items) => Ok((items, version)),
-            _ => Ok((Vec::new(), version)),
-        }
+        Ok(taken_apart(self.get(path).await?))
+    }
+
+    /// The same with the objects' metadata only, for who needs no more than their names.
+    pub(crate) async fn list_metadata(&self, path: &str) -> Result<(Vec<Value>, String), ApiFailure> {
+        let request = request(Method::GET, path, Vec::new(), PLAIN, METADATA)?;
+        Ok(taken_apart(self.client.request::<Value>(request).await?))
     }
 
     /// Creates an object in a collection.
@@ -185,17 +206,17 @@ impl Api {
     }
 
     /// Patches an object.
-    pub(crate) async fn patch(&self, path: &str, kind: Patch, patch: &Value) -> Result<Value, ApiFailure> {
+    pub(crate) async fn patch(&self, path: &str, kind: Patch, patch: &Value) -> Result<(), ApiFailure> {
         let kind = match kind {
             Patch::Merge => "application/merge-patch+json",
             Patch::Strategic => "application/strategic-merge-patch+json",
         };
-        self.send(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
+        self.tell(Method::PATCH, path, patch.to_string().into_bytes(), kind).await
     }
 
     /// Deletes an object; absent ones are fine.
     pub(crate) async fn delete(&self, path: &str, options: &Value) -> Result<(), ApiFailure> {
-        match self.send(Method::DELETE, path, options.to_string().into_bytes(), "application/json").await {
+        match self.tell(Method::DELETE, path, options.to_string().into_bytes(), "application/json").await {
             Err(failure) if !failure.is_not_found() => Err(failure),
             _ => Ok(()),
         }
@@ -229,7 +250,16 @@ impl Api {
     }
 }
 
+/// The items of a list, and its resource version.
+fn taken_apart(mut list: Value) -> (Vec<Value>, String) {
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
+    match list["items"].take() {
+        Value::Array(items) => (items, version),
+        _ => (Vec::new(), version),
+    }
+}
+
 /// A text field by JSON pointer, empty if absent.
 pub(crate) fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
-    object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+    crate::server::object::text(object, pointer)
 }

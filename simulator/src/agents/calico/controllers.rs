@@ -38,7 +38,7 @@ async fn serve(context: &ProgramContext, datastore: &Datastore) {
     }
     let retry = context.durations.program_retry;
     let (pools, tiers) = (format!("{}/ippools", datastore.group), format!("{}/tiers", datastore.group));
-    let mut attention = Attention::to_comings(&datastore.api, &["/api/v1/nodes"], retry).and(Attention::to(
+    let mut attention = Attention::to_goings(&datastore.api, &["/api/v1/nodes"], retry).and(Attention::to(
         &datastore.api,
         &[&pools, &tiers],
         retry,
@@ -60,7 +60,7 @@ async fn serve(context: &ProgramContext, datastore: &Datastore) {
 
 /// Looks at everything; `false` if something has to be looked at again soon.
 async fn look(datastore: &Datastore) -> Result<bool, ApiFailure> {
-    let (nodes, _) = datastore.api.list("/api/v1/nodes").await?;
+    let (nodes, _) = datastore.api.list_metadata("/api/v1/nodes").await?;
     finalizers::guard(datastore).await?;
     let collected = ipam_gc::collect(datastore, &ipam_gc::names(&nodes)).await?;
     Ok(finalizers::release(datastore).await? && collected)

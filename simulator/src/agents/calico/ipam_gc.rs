@@ -32,18 +32,8 @@ pub(super) async fn collect(datastore: &Datastore, nodes: &BTreeSet<String>) -> 
         }
     }
     let mut complete = true;
-    if gone.is_empty() {
-        return Ok(complete);
-    }
-    let (pods, _) = datastore.api.list("/api/v1/pods").await?;
-    let here: BTreeSet<&str> = pods
-        .iter()
-        .filter(|pod| pod["spec"]["hostNetwork"] != true && !text(pod, "/status/podIP").is_empty())
-        .filter(|pod| !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed"))
-        .map(|pod| text(pod, "/spec/nodeName"))
-        .collect();
     for (node, handles) in gone {
-        if here.contains(node.as_str()) {
+        if has_pods(datastore, &node).await? {
             complete = false;
             continue;
         }
@@ -55,6 +45,15 @@ pub(super) async fn collect(datastore: &Datastore, nodes: &BTreeSet<String>) -> 
         }
     }
     Ok(complete)
+}
+
+/// Whether pods with an address of the pod network are still said to be on a node.
+async fn has_pods(datastore: &Datastore, node: &str) -> Result<bool, ApiFailure> {
+    let (pods, _) = datastore.api.list(&format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{node}")).await?;
+    Ok(pods
+        .iter()
+        .filter(|pod| pod["spec"]["hostNetwork"] != true && !text(pod, "/status/podIP").is_empty())
+        .any(|pod| !matches!(text(pod, "/status/phase"), "Succeeded" | "Failed")))
 }
 
 fn attributes(block: &Value) -> impl Iterator<Item = &Value> {

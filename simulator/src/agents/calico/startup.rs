@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, json};
 
 use super::datastore::{ensure, object};
 use crate::machines::ProgramContext;
@@ -126,7 +126,7 @@ pub(super) async fn set_network(
     datastore: &Datastore,
     node: &str,
     up: bool,
-) -> Result<Value, ApiFailure> {
+) -> Result<(), ApiFailure> {
     let now = context.clock.now_rfc3339();
     let (status, reason, message) = match up {
         true => ("False", "CalicoIsUp", "Calico is running on this node"),
