@@ -7,6 +7,8 @@ use futures::{Stream, StreamExt};
 use http::{Method, Request};
 use kube::Client;
 use kube::core::WatchEvent;
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 /// Why a request brought nothing.
@@ -71,11 +73,11 @@ pub(crate) enum Patch {
 
 /// One change that a watch told of.
 #[derive(Clone, Debug)]
-pub(crate) enum Change {
+pub(crate) enum Change<T = Value> {
     /// The object is there like this.
-    Applied(Value),
+    Applied(T),
     /// The object is gone; this was its last state.
-    Deleted(Value),
+    Deleted(T),
     /// Nothing but a newer resource version.
     Bookmark(String),
 }
@@ -222,6 +224,21 @@ impl Api {
         }
     }
 
+    /// Whether a request for reading is answered well; what it brings is of no interest.
+    pub(crate) async fn answers(&self, path: &str) -> Result<(), ApiFailure> {
+        self.tell(Method::GET, path, Vec::new(), PLAIN).await
+    }
+
+    /// The items of a list as far as a type knows them, and the list's resource version.
+    pub(crate) async fn list_as<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<(Vec<T>, String), ApiFailure> {
+        let request = request(Method::GET, path, Vec::new(), PLAIN, PLAIN)?;
+        let list = self.client.request::<Typed<T>>(request).await?;
+        Ok((list.items, list.metadata.resource_version))
+    }
+
     /// Follows a collection from a resource version on; `query` is added to the path.
     pub(crate) async fn watch(
         &self,
@@ -229,6 +246,16 @@ impl Api {
         query: &str,
         version: &str,
     ) -> Result<impl Stream<Item = Result<Change, ApiFailure>> + Send + use<>, ApiFailure> {
+        self.watch_as(path, query, version).await
+    }
+
+    /// The same with the objects as far as a type knows them.
+    pub(crate) async fn watch_as<T: Clone + DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        query: &str,
+        version: &str,
+    ) -> Result<impl Stream<Item = Result<Change<T>, ApiFailure>> + Send + use<T>, ApiFailure> {
         let joint = if query.is_empty() { "" } else { "&" };
         let uri =
             format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}{joint}{query}");
@@ -236,7 +263,7 @@ impl Api {
             .uri(uri)
             .body(Vec::new())
             .map_err(|error| ApiFailure::Unreachable(error.to_string()))?;
-        let events = self.client.request_events::<Value>(request).await?;
+        let events = self.client.request_events::<T>(request).await?;
         Ok(events.map(|event| match event? {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => Ok(Change::Applied(object)),
             WatchEvent::Deleted(object) => Ok(Change::Deleted(object)),
@@ -248,6 +275,19 @@ impl Api {
             }),
         }))
     }
+}
+
+/// A list of objects that a type knows.
+#[derive(Deserialize)]
+struct Typed<T> {
+    metadata: ListMetadata,
+    items: Vec<T>,
+}
+
+#[derive(Deserialize)]
+struct ListMetadata {
+    #[serde(rename = "resourceVersion")]
+    resource_version: String,
 }
 
 /// The items of a list, and its resource version.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use futures::StreamExt;
-use serde_json::Value;
+use serde::Deserialize;
 
 use super::lease::{self, Lease, acquire};
 use super::net_conf::{NetConf, gateway};
@@ -25,7 +25,7 @@ pub(super) async fn run(context: &ProgramContext) -> Result<(), Fatal> {
     let api = Api::new(context.client.clone());
     let node = own_node(context, &api).await?;
     // The node controller's cache has to fill before anything else happens.
-    let filled = patiently(context.durations.program_retry, || api.list("/api/v1/nodes"));
+    let filled = patiently(context.durations.program_retry, || api.answers("/api/v1/nodes"));
     if unless_stopped(context, filled).await.is_none() {
         return Ok(());
     }
@@ -110,17 +110,17 @@ async fn follow_peers(context: &ProgramContext, api: &Api, own: &str) {
 
 async fn follow_once(context: &ProgramContext, api: &Api, own: &str) -> Result<(), ApiFailure> {
     const NODES: &str = "/api/v1/nodes";
-    let (nodes, version) = api.list(NODES).await?;
+    let (nodes, version) = api.list_as::<Peer>(NODES).await?;
     let mut peers = Peers::default();
     for node in &nodes {
         peers.see(own, node);
     }
     peers.publish(&context.host);
-    let mut changes = std::pin::pin!(api.watch(NODES, "", &version).await?);
+    let mut changes = std::pin::pin!(api.watch_as::<Peer>(NODES, "", &version).await?);
     while let Some(change) = changes.next().await {
         let changed = match change? {
             Change::Applied(node) => peers.see(own, &node),
-            Change::Deleted(node) => peers.routes.remove(text(&node, "/metadata/name")).is_some(),
+            Change::Deleted(node) => peers.routes.remove(&node.metadata.name).is_some(),
             Change::Bookmark(_) => false,
         };
         if changed {
@@ -128,6 +128,28 @@ async fn follow_once(context: &ProgramContext, api: &Api, own: &str) -> Result<(
         }
     }
     Ok(())
+}
+
+/// A Node as far as its peers care: every flanneld hears of every change of every Node, so that
+/// whatever else is in one is not even read.
+#[derive(Clone, Debug, Deserialize)]
+struct Peer {
+    metadata: PeerMetadata,
+    #[serde(default)]
+    spec: PeerSpec,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+struct PeerMetadata {
+    name: String,
+    #[serde(default)]
+    annotations: BTreeMap<String, String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct PeerSpec {
+    #[serde(default, rename = "podCIDR")]
+    pod_cidr: String,
 }
 
 /// Routes by the peers' names.
@@ -138,19 +160,18 @@ struct Peers {
 
 impl Peers {
     /// Takes a Node in; `true` if that changes a route.
-    fn see(&mut self, own: &str, node: &Value) -> bool {
-        let name = text(node, "/metadata/name");
+    fn see(&mut self, own: &str, node: &Peer) -> bool {
+        let name = &node.metadata.name;
         let annotation = |key: &str| {
-            node["metadata"]["annotations"][format!("flannel.alpha.coreos.com/{key}")]
-                .as_str()
-                .unwrap_or_default()
+            let all = &node.metadata.annotations;
+            all.get(&format!("flannel.alpha.coreos.com/{key}")).map_or("", String::as_str)
         };
-        let cidr = text(node, "/spec/podCIDR");
+        let cidr = &node.spec.pod_cidr;
         if name == own || annotation("kube-subnet-manager") != "true" || cidr.is_empty() {
             return self.routes.remove(name).is_some();
         }
         let route = format!("{cidr} via {}", annotation("public-ip"));
-        self.routes.insert(name.to_owned(), route.clone()) != Some(route)
+        self.routes.insert(name.clone(), route.clone()) != Some(route)
     }
 
     fn publish(&self, host: &HostHandle) {
@@ -167,12 +188,13 @@ mod tests {
     #[test]
     fn a_peer_is_who_announced_itself_whatever_its_range() {
         let node = |name: &str, managed: &str| {
-            json!({
+            let node = json!({
                 "metadata": {"name": name, "annotations": {
                     "flannel.alpha.coreos.com/kube-subnet-manager": managed, "flannel.alpha.coreos.com/public-ip": "10.0.0.9",
                 }},
                 "spec": {"podCIDR": "192.168.9.0/24"},
-            })
+            });
+            serde_json::from_value::<Peer>(node).unwrap()
         };
         let mut peers = Peers::default();
         assert!(!peers.see("w1", &node("w1", "true")));
