@@ -26,6 +26,8 @@ pub(crate) struct Inner {
     pub(crate) faults: Faults,
     pub(crate) requests: RequestLog,
     pub(crate) token_key: [u8; 32],
+    /// What tokens that were shown say.
+    pub(crate) tokens: Mutex<BTreeMap<String, Arc<serde_json::Value>>>,
     pub(crate) aggregated: Mutex<BTreeMap<(String, String), AggregatedHandler>>,
     pub(crate) documents: super::documents::Cache,
     state: Mutex<State>,
@@ -44,6 +46,7 @@ impl Server {
             faults: Faults::new(seed),
             requests: RequestLog::default(),
             token_key: super::token::key(seed),
+            tokens: Mutex::default(),
             aggregated: Mutex::new(BTreeMap::new()),
             documents: super::documents::Cache::default(),
             state: Mutex::new(State::new(seed, clock)),

@@ -70,11 +70,11 @@ impl Direct {
         })
     }
 
-    /// Everything whose owner references name this UID.
-    pub fn owned_by(&self, owner_uid: &str) -> Vec<(Resource, Object)> {
+    /// The objects of a kind whose owner references name this UID, in key order.
+    pub fn owned_by(&self, owner_uid: &str, resource: &Resource) -> Vec<Object> {
         self.read(|state| {
-            let owned = state.store.owned_by(owner_uid);
-            owned.iter().map(|(resource, entry)| ((**resource).clone(), entry.object.clone())).collect()
+            let owned = state.store.owned_by(owner_uid, resource);
+            owned.iter().map(|entry| entry.object.clone()).collect()
         })
     }
 
@@ -171,6 +171,11 @@ impl Direct {
     /// A token of a service account that lasts for ever, as the ones in Secrets do.
     pub fn mint_token(&self, namespace: &str, account: &str) -> Result<String, Status> {
         self.server.mint_token(namespace, account)
+    }
+
+    /// The store's revision: while it stays, so does everything in it.
+    pub fn revision(&self) -> u64 {
+        self.read(|state| state.store.revision)
     }
 
     /// A cursor over all changes of the store from now on.

@@ -6,6 +6,7 @@ use super::object::{Entry, Stored, items, metadata, text};
 use super::watchers::Watchers;
 use crate::schema::Resource;
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
@@ -65,10 +66,24 @@ impl Table {
     }
 }
 
+/// The name of a kind's table; no copy is made of the core group's.
+fn table_of(resource: &Resource) -> Cow<'_, str> {
+    match resource.group.is_empty() {
+        true => Cow::Borrowed(&resource.plural),
+        false => Cow::Owned(resource.qualified()),
+    }
+}
+
+fn owners(object: Option<&Value>) -> BTreeSet<&str> {
+    let references = object.map_or(&[][..], |object| items(object, "/metadata/ownerReferences"));
+    references.iter().map(|owner| text(owner, "/uid")).collect()
+}
+
 /// All tables, the revision counter and who listens.
 pub(crate) struct Store {
     tables: BTreeMap<String, Table>,
-    owned: BTreeMap<String, BTreeSet<(String, Key)>>,
+    /// By the UID of an owner and the table: what names it.
+    owned: BTreeMap<String, BTreeMap<String, BTreeSet<Key>>>,
     pub(crate) revision: u64,
     pub(crate) history: History,
     feeds: Vec<Weak<Feed>>,
@@ -86,7 +101,7 @@ impl Store {
     }
 
     pub(crate) fn table(&self, resource: &Resource) -> Option<&Table> {
-        self.tables.get(&resource.qualified())
+        self.tables.get(&*table_of(resource))
     }
 
     pub(crate) fn table_mut(&mut self, resource: &Resource) -> &mut Table {
@@ -101,14 +116,12 @@ impl Store {
         self.table(resource).map(|table| table.list(namespace)).unwrap_or_default()
     }
 
-    /// Everything with an owner reference to this UID.
-    pub(crate) fn owned_by(&self, uid: &str) -> Vec<(Arc<Resource>, Entry)> {
-        let keys = self.owned.get(uid).into_iter().flatten();
-        keys.filter_map(|(table, (namespace, name))| {
-            let table = self.tables.get(table)?;
-            Some((table.resource.clone()?, table.get(namespace, name)?.clone()))
-        })
-        .collect()
+    /// The objects of a kind with an owner reference to this UID, in key order.
+    pub(crate) fn owned_by(&self, uid: &str, resource: &Resource) -> Vec<Entry> {
+        let place = table_of(resource);
+        let keys = self.owned.get(uid).and_then(|tables| tables.get(&*place)).into_iter().flatten();
+        let Some(table) = self.tables.get(&*place) else { return Vec::new() };
+        keys.filter_map(|(namespace, name)| table.get(namespace, name).cloned()).collect()
     }
 
     /// Every object, by resource.
@@ -182,7 +195,7 @@ impl Store {
         name: &str,
         client: &Arc<str>,
     ) -> Option<Entry> {
-        let table = self.tables.get_mut(&resource.qualified())?;
+        let table = self.tables.get_mut(&*table_of(resource))?;
         let objects = table.namespaces.get_mut(namespace)?;
         let old = objects.remove(name)?;
         if objects.is_empty() {
@@ -218,31 +231,32 @@ impl Store {
         old: Option<&Value>,
         new: Option<&Value>,
     ) {
-        let owners = |object: Option<&Value>| -> BTreeSet<String> {
-            let references = object.map_or(&[][..], |object| items(object, "/metadata/ownerReferences"));
-            references.iter().map(|owner| text(owner, "/uid").to_owned()).collect()
-        };
         let (before, after) = (owners(old), owners(new));
         if before == after {
             return;
         }
-        let place = (resource.qualified(), (namespace.to_owned(), name.to_owned()));
+        let (table, key) = (table_of(resource), (namespace.to_owned(), name.to_owned()));
         for uid in before.difference(&after) {
-            if let Some(places) = self.owned.get_mut(uid) {
-                places.remove(&place);
-                if places.is_empty() {
-                    self.owned.remove(uid);
+            let Some(tables) = self.owned.get_mut(*uid) else { continue };
+            if let Some(keys) = tables.get_mut(&*table) {
+                keys.remove(&key);
+                if keys.is_empty() {
+                    tables.remove(&*table);
                 }
+            }
+            if tables.is_empty() {
+                self.owned.remove(*uid);
             }
         }
         for uid in after.difference(&before) {
-            self.owned.entry(uid.clone()).or_default().insert(place.clone());
+            let tables = self.owned.entry((*uid).to_owned()).or_default();
+            tables.entry(table.clone().into_owned()).or_default().insert(key.clone());
         }
     }
 
     fn publish(&mut self, change: Change) {
         let change = Arc::new(change);
-        if let Some(table) = self.tables.get_mut(&change.resource.qualified()) {
+        if let Some(table) = self.tables.get_mut(&*table_of(&change.resource)) {
             table.watchers.offer(&change);
         }
         self.feeds.retain(|feed| {

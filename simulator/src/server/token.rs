@@ -12,11 +12,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use k8s_openapi::jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
+use std::sync::Arc;
 
 /// A token is issued for this long unless the request says otherwise, in seconds.
 const DEFAULT_LIFE: i64 = 3600;
 /// And for no shorter time than this.
 const SHORTEST_LIFE: i64 = 600;
+/// How many tokens are remembered once they have been read.
+const KNOWN_TOKENS: usize = 4096;
 /// What tokens are for unless the request says otherwise.
 const AUDIENCE: &str = "https://kubernetes.default.svc.cluster.local";
 
@@ -119,10 +122,25 @@ impl Server {
         Ok(encode(&self.0.token_key, &claims))
     }
 
+    /// What a token says, if it is genuine. Whoever shows a token shows it again and
+    /// again, and what it says never changes.
+    fn claims(&self, token: &str) -> Option<Arc<Value>> {
+        let mut known = self.0.tokens.lock().expect("the tokens' lock is never poisoned");
+        if let Some(claims) = known.get(token) {
+            return Some(claims.clone());
+        }
+        let claims = Arc::new(decode(&self.0.token_key, token)?);
+        if known.len() >= KNOWN_TOKENS {
+            known.clear();
+        }
+        known.insert(token.to_owned(), claims.clone());
+        Some(claims)
+    }
+
     /// Who shows this token; nobody if it is forged or has expired, or the account or pod it is
     /// bound to is gone.
     pub(crate) fn account_of(&self, state: &State, token: &str, now: Timestamp) -> Option<Account> {
-        let claims = decode(&self.0.token_key, token)?;
+        let claims = self.claims(token)?;
         if claims["exp"].as_i64().is_some_and(|end| now.as_second() >= end) {
             return None;
         }

@@ -48,20 +48,17 @@ impl Controller for Garbage {
             }
             return;
         }
-        let place = (event.resource.clone(), namespace_of(object).to_owned(), name_of(object).to_owned());
-        self.places.insert(uid.clone(), place);
-        let owned = owners(object);
-        let is_owned = !owned.is_empty();
-        for owner in owned {
-            self.dependents.entry(owner).or_default().insert(uid.clone());
-        }
         let waits =
             is_terminating(object) && finalizers(object).iter().any(|f| f == FOREGROUND || f == ORPHAN);
-        if waits
-            || is_owned
-                && (event.old.is_none()
-                    || event.old.as_ref().is_some_and(|old| owners(old) != owners(object)))
-        {
+        let same_owners = event.old.as_ref().is_some_and(|old| references(old) == references(object));
+        if !same_owners || !self.places.contains_key(&uid) {
+            let place = (event.resource.clone(), namespace_of(object).to_owned(), name_of(object).to_owned());
+            self.places.insert(uid.clone(), place);
+            for owner in owners(object) {
+                self.dependents.entry(owner).or_default().insert(uid.clone());
+            }
+        }
+        if waits || !same_owners && !references(object).is_empty() {
             queue.add(uid);
         }
     }
@@ -79,8 +76,12 @@ impl Controller for Garbage {
     }
 }
 
+fn references(object: &Value) -> &[Value] {
+    items(object, "/metadata/ownerReferences")
+}
+
 fn owners(object: &Value) -> Vec<Uid> {
-    items(object, "/metadata/ownerReferences").iter().map(|owner| text(owner, "/uid").to_owned()).collect()
+    references(object).iter().map(|owner| text(owner, "/uid").to_owned()).collect()
 }
 
 impl Garbage {

@@ -76,14 +76,12 @@ fn groups_of(slice: &Value) -> usize {
 
 /// The slices of a Service that are this controller's.
 fn present(cx: &Cx, service: &Value) -> Vec<Object> {
-    let owned = cx.direct.owned_by(uid_of(service)).into_iter();
+    let owned = cx.direct.owned_by(uid_of(service), &ENDPOINT_SLICES).into_iter();
     owned
-        .filter(|(resource, slice)| {
-            *resource == ENDPOINT_SLICES
-                && slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == MANAGER
+        .filter(|slice| {
+            slice["metadata"]["labels"]["endpointslice.kubernetes.io/managed-by"] == MANAGER
                 && !is_terminating(slice)
         })
-        .map(|(_, slice)| slice)
         .collect()
 }
 

@@ -52,6 +52,25 @@ impl DaemonSets {
 /// The pods of one DaemonSet by the node that they are on or meant for.
 pub(super) type ByNode = BTreeMap<String, Vec<Object>>;
 
+/// A DaemonSet's pods as they were at a revision of the store.
+struct Seen {
+    revision: u64,
+    pods: ByNode,
+}
+
+impl Seen {
+    fn of(cx: &Cx, set: &Value) -> Self {
+        Self { revision: cx.direct.revision(), pods: by_node(pods::managed(cx, uid_of(set))) }
+    }
+
+    /// Looks again, unless nothing has changed.
+    fn again(&mut self, cx: &Cx, set: &Value) {
+        if cx.direct.revision() != self.revision {
+            *self = Self::of(cx, set);
+        }
+    }
+}
+
 fn by_node(all: Vec<Object>) -> ByNode {
     let mut nodes = ByNode::new();
     for pod in all {
@@ -59,7 +78,7 @@ fn by_node(all: Vec<Object>) -> ByNode {
             nodes.entry(node).or_default().push(pod);
         }
     }
-    for pods in nodes.values_mut() {
+    for pods in nodes.values_mut().filter(|pods| pods.len() > 1) {
         pods.sort_by_key(|pod| text(pod, "/metadata/creationTimestamp").to_owned());
     }
     nodes
@@ -108,13 +127,14 @@ impl Controller for DaemonSets {
         self.orphans.adopt(cx, &DAEMON_SETS, &set)?;
         let hash = revisions::current(cx, &DAEMON_SETS, &set)?;
         let places = self.places(&set);
-        let all = by_node(pods::managed(cx, uid_of(&set)));
-        let managed = manage(cx, &set, &places, &all, &hash, queue, key);
+        let mut seen = Seen::of(cx, &set);
+        let managed = manage(cx, &set, &places, &seen.pods, &hash, queue, key);
         if managed.is_ok() && text(&set, "/spec/updateStrategy/type") != "OnDelete" {
-            let all = by_node(pods::managed(cx, uid_of(&set)));
-            update::roll(cx, &set, &places, &all, &hash, queue, key)?;
+            seen.again(cx, &set);
+            update::roll(cx, &set, &places, &seen.pods, &hash, queue, key)?;
         }
-        write_status(cx, &set, &places, &hash, queue, key)?;
+        seen.again(cx, &set);
+        write_status(cx, &set, &places, &seen.pods, &hash, queue, key)?;
         revisions::clean_up(cx, &DAEMON_SETS, &set, &hash)?;
         managed
     }
@@ -253,11 +273,11 @@ fn write_status(
     cx: &Cx,
     set: &Value,
     places: &BTreeMap<String, Place>,
+    all: &ByNode,
     hash: &str,
     queue: &mut Queue<Key>,
     key: &Key,
 ) -> Result<(), Status> {
-    let all = by_node(pods::managed(cx, uid_of(set)));
     let min_ready = number(set, "/spec/minReadySeconds", 0);
     let (mut desired, mut current, mut wrong, mut ready, mut available, mut updated) = (0, 0, 0, 0, 0, 0);
     for (node, place) in places {

@@ -74,11 +74,8 @@ fn note_recreate(cx: &Cx, pod: &Value, queue: &mut Queue<Key>) {
 /// The ReplicaSets that a Deployment manages.
 fn owned_sets(cx: &Cx, deployment: &Value) -> Vec<Object> {
     let uid = uid_of(deployment);
-    let owned = cx.direct.owned_by(uid).into_iter();
-    owned
-        .filter(|(resource, set)| *resource == REPLICA_SETS && is_controlled_by(set, uid))
-        .map(|(_, set)| set)
-        .collect()
+    let owned = cx.direct.owned_by(uid, &REPLICA_SETS).into_iter();
+    owned.filter(|set| is_controlled_by(set, uid)).collect()
 }
 
 fn write_status(

@@ -47,11 +47,8 @@ pub(crate) fn node_of(pod: &Value) -> &str {
 
 /// The pods this owner manages, in key order.
 pub(crate) fn managed(cx: &Cx, owner_uid: &str) -> Vec<Object> {
-    let owned = cx.direct.owned_by(owner_uid).into_iter();
-    owned
-        .filter(|(resource, pod)| *resource == PODS && is_controlled_by(pod, owner_uid))
-        .map(|(_, pod)| pod)
-        .collect()
+    let owned = cx.direct.owned_by(owner_uid, &PODS).into_iter();
+    owned.filter(|pod| is_controlled_by(pod, owner_uid)).collect()
 }
 
 /// A pod from a template, managed by its owner.

@@ -14,11 +14,8 @@ const HASH: &str = "controller-revision-hash";
 /// The revisions of an owner, oldest first.
 pub(super) fn all(cx: &Cx, owner: &Value) -> Vec<Object> {
     let uid = uid_of(owner);
-    let owned = cx.direct.owned_by(uid).into_iter();
-    let mut found: Vec<Object> = owned
-        .filter(|(resource, one)| *resource == CONTROLLER_REVISIONS && is_controlled_by(one, uid))
-        .map(|(_, one)| one)
-        .collect();
+    let owned = cx.direct.owned_by(uid, &CONTROLLER_REVISIONS).into_iter();
+    let mut found: Vec<Object> = owned.filter(|one| is_controlled_by(one, uid)).collect();
     found.sort_by_key(|one| (number(one, "/revision", 0), name_of(one).to_owned()));
     found
 }
