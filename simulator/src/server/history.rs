@@ -4,8 +4,9 @@ use super::event::Change;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many changes are kept; a watch from before them gets 410 Gone.
-const KEPT: usize = 50_000;
+/// How many changes are kept; a watch from before them gets 410 Gone. A cluster of a hundred nodes
+/// makes that many in the five minutes after which a real server compacts its own.
+const KEPT: usize = 10_000;
 
 /// The last changes of the store.
 pub(crate) struct History {

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// Applies a JSON, merge or strategic patch to the object as the patch's version shows it.
 pub(crate) fn patch(patch: PatchKind, kind: &Kind, current: &Value, body: &[u8]) -> Result<Value, Status> {
-    apply_patch(patch, &kind.info, &presented(kind, current), body)
+    apply_patch(patch, &kind.info, presented(kind, current), body)
 }
 
 /// A server-side apply.

@@ -76,21 +76,26 @@ impl Form {
             Self::Metadata => ("meta.k8s.io/v1".to_owned(), "PartialObjectMetadataList".to_owned()),
             _ => (kind.resource.api_version(), kind.info.list_kind.clone()),
         };
-        let mut out = BytesMut::new();
+        let item = |entry: &Entry| {
+            let entry = at_version(kind, entry);
+            let typed = self == Self::Json && !kind.custom;
+            if typed { entry.item() } else { self.one(kind, &entry) }
+        };
+        let items: Vec<Bytes> = page.entries.iter().map(item).collect();
         let head = format!(
             "{{\"kind\":{},\"apiVersion\":{},\"metadata\":{},\"items\":[",
             json!(list_kind),
             json!(api_version),
             page.metadata()
         );
+        let size: usize = items.iter().map(|item| item.len() + 1).sum();
+        let mut out = BytesMut::with_capacity(head.len() + size + 2);
         out.put_slice(head.as_bytes());
-        for (at, entry) in page.entries.iter().enumerate() {
+        for (at, item) in items.iter().enumerate() {
             if at > 0 {
                 out.put_u8(b',');
             }
-            let entry = at_version(kind, entry);
-            let typed = self == Self::Json && !kind.custom;
-            out.put_slice(&if typed { entry.item() } else { self.one(kind, &entry) });
+            out.put_slice(item);
         }
         out.put_slice(b"]}");
         out.freeze()

@@ -68,7 +68,7 @@ impl State {
     ) -> Result<Entry, Status> {
         let current = self.current(&kind.resource, namespace, name)?;
         let patch = if patch == PatchKind::Json { PatchKind::Json } else { PatchKind::Merge };
-        let scale = apply_patch(patch, &kind.info, &view(&current.object), body)?;
+        let scale = apply_patch(patch, &kind.info, view(&current.object), body)?;
         self.set_scale(act, kind, namespace, name, &scale)
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use ipnet::IpNet;
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::Attachment;
@@ -19,6 +20,23 @@ pub(super) const RACES: usize = 16;
 struct Pool {
     cidr: IpNet,
     block_size: u8,
+}
+
+/// Which node a block belongs to. Every sandbox looks through all of them, so that nothing else of
+/// them is read.
+#[derive(Deserialize)]
+struct Affinity {
+    spec: AffinitySpec,
+}
+
+#[derive(Deserialize)]
+struct AffinitySpec {
+    #[serde(default)]
+    cidr: String,
+    #[serde(default)]
+    deleted: Value,
+    #[serde(default)]
+    node: String,
 }
 
 /// For whom an address is wanted.
@@ -194,12 +212,10 @@ async fn assign_from(
     claimant: &Claimant<'_>,
 ) -> Result<Option<IpAddr>, ApiFailure> {
     let group = datastore.group;
-    let (affinities, _) = datastore.api.list(&format!("{group}/blockaffinities")).await?;
-    let mine = affinities.iter().filter(|affinity| {
-        text(affinity, "/spec/node") == claimant.node && text(affinity, "/spec/deleted") != "true"
-    });
-    for affinity in mine {
-        let Ok(cidr) = text(affinity, "/spec/cidr").parse::<IpNet>() else { continue };
+    let (affinities, _) = datastore.api.list_as::<Affinity>(&format!("{group}/blockaffinities")).await?;
+    let mine = affinities.iter().map(|affinity| &affinity.spec);
+    for affinity in mine.filter(|spec| spec.node == claimant.node && spec.deleted != "true") {
+        let Ok(cidr) = affinity.cidr.parse::<IpNet>() else { continue };
         if !pools.iter().any(|pool| pool.cidr.contains(&cidr)) {
             continue;
         }

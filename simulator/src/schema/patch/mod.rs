@@ -46,15 +46,14 @@ impl PatchKind {
 pub fn apply_patch(
     kind: PatchKind,
     info: &ResourceInfo,
-    current: &Value,
+    mut current: Value,
     body: &[u8],
 ) -> Result<Value, Status> {
     match kind {
         PatchKind::Json => json(info, current, body),
         PatchKind::Merge => {
-            let mut patched = current.clone();
-            merge::merge(&mut patched, object(body)?);
-            Ok(patched)
+            merge::merge(&mut current, object(body)?);
+            Ok(current)
         }
         PatchKind::Strategic if info.is_strategic() => {
             let patch = object(body)?;
@@ -77,16 +76,15 @@ fn object(body: &[u8]) -> Result<Value, Status> {
     }
 }
 
-fn json(info: &ResourceInfo, current: &Value, body: &[u8]) -> Result<Value, Status> {
+fn json(info: &ResourceInfo, mut current: Value, body: &[u8]) -> Result<Value, Status> {
     let patch: json_patch::Patch = serde_json::from_slice(body)
         .map_err(|e| Status::bad_request(format!("error decoding patch: {e}")))?;
-    let mut patched = current.clone();
-    json_patch::patch(&mut patched, &patch).map_err(|e| {
-        let name = current["metadata"]["name"].as_str().unwrap_or_default();
+    let name = current["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    json_patch::patch(&mut current, &patch).map_err(|e| {
         let message = format!("the server rejected our request due to an error in our request: {e}");
-        let mut status = Status::invalid(&info.resource, name, &[("", "FieldValueInvalid", e.to_string())]);
+        let mut status = Status::invalid(&info.resource, &name, &[("", "FieldValueInvalid", e.to_string())]);
         status.message = message;
         status
     })?;
-    Ok(patched)
+    Ok(current)
 }

@@ -31,14 +31,18 @@ pub enum StrategicError {
 ///
 /// # Errors
 /// Says what in the patch can't be applied.
-pub fn merge(schema: &Schema, current: &Value, patch: &Value) -> Result<Value, StrategicError> {
-    let (Value::Object(current), Value::Object(patch)) = (current, patch) else { return Ok(patch.clone()) };
-    merge_object(Some(schema), current, patch).map(Value::Object)
+pub fn merge(schema: &Schema, current: Value, patch: &Value) -> Result<Value, StrategicError> {
+    match (current, patch) {
+        (Value::Object(current), Value::Object(patch)) => {
+            merge_object(Some(schema), current, patch).map(Value::Object)
+        }
+        _ => Ok(patch.clone()),
+    }
 }
 
 fn merge_object(
     schema: Option<&Schema>,
-    current: &Map<String, Value>,
+    mut merged: Map<String, Value>,
     patch: &Map<String, Value>,
 ) -> Result<Map<String, Value>, StrategicError> {
     match patch.get(DIRECTIVE).and_then(Value::as_str) {
@@ -47,7 +51,6 @@ fn merge_object(
         Some("merge") | None => {}
         Some(other) => return Err(StrategicError::Directive(other.to_owned())),
     }
-    let mut merged = current.clone();
     if let Some(retained) = patch.get(RETAIN).and_then(Value::as_array) {
         merged.retain(|name, _| retained.iter().any(|kept| kept == name.as_str()));
     }
@@ -91,14 +94,19 @@ fn merge_field(
                 merged.remove(name);
                 return Ok(());
             }
-            let empty = Map::new();
-            let current = merged.get(name).and_then(Value::as_object).unwrap_or(&empty);
+            let current = match merged.get_mut(name).map(Value::take) {
+                Some(Value::Object(current)) => current,
+                _ => Map::new(),
+            };
             let result = merge_object(schema, current, fields)?;
             merged.insert(name.to_owned(), Value::Object(result));
         }
         Value::Array(items) => {
             let merges = schema.is_some_and(|schema| schema.strategy.merge);
-            let current = merged.get(name).and_then(Value::as_array).cloned();
+            let current = match merged.get_mut(name).map(Value::take) {
+                Some(Value::Array(current)) => Some(current),
+                _ => None,
+            };
             let result = match current {
                 _ if !merges => items.iter().filter(|item| !is_directive_only(item)).map(clean).collect(),
                 current => merge_list(schema, current.unwrap_or_default(), items)?,
@@ -145,11 +153,13 @@ fn merge_list(
             (Some("delete"), _) => current.retain(|present| present.get(key) != Some(id)),
             (Some("replace"), Some(place)) => current[place] = clean(item),
             (_, Some(place)) => {
-                let empty = Map::new();
-                let present = current[place].as_object().unwrap_or(&empty);
+                let present = match current[place].take() {
+                    Value::Object(present) => present,
+                    _ => Map::new(),
+                };
                 current[place] = Value::Object(merge_object(item_schema, present, fields)?);
             }
-            (_, None) => current.push(Value::Object(merge_object(item_schema, &Map::new(), fields)?)),
+            (_, None) => current.push(Value::Object(merge_object(item_schema, Map::new(), fields)?)),
         }
     }
     Ok(current)

@@ -1,6 +1,7 @@
 //! From the bytes of a request to an object, noticing fields that are given twice.
 
 use super::{FieldValidation, Warning};
+use crate::schema::structural::path::Path;
 use crate::server::Status;
 use serde::de::{DeserializeSeed, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Number, Value};
@@ -37,14 +38,14 @@ pub fn decode(body: &[u8], strictness: FieldValidation) -> Result<(Value, Vec<Wa
 fn json(body: &[u8]) -> Result<(Value, Vec<String>), serde_json::Error> {
     let mut duplicates = Vec::new();
     let mut deserializer = serde_json::Deserializer::from_slice(body);
-    let seed = Seed { path: String::new(), duplicates: &mut duplicates };
+    let seed = Seed { path: Path::Root, duplicates: &mut duplicates };
     let value = seed.deserialize(&mut deserializer)?;
     deserializer.end()?;
     Ok((value, duplicates))
 }
 
 struct Seed<'a> {
-    path: String,
+    path: Path<'a>,
     duplicates: &'a mut Vec<String>,
 }
 
@@ -94,7 +95,7 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut list = Vec::new();
         loop {
-            let path = format!("{}[{}]", self.path, list.len());
+            let path = Path::Index(&self.path, list.len());
             let seed = Seed { path, duplicates: &mut *self.duplicates };
             match access.next_element_seed(seed)? {
                 Some(item) => list.push(item),
@@ -106,9 +107,9 @@ impl<'de> Visitor<'de> for Seed<'_> {
     fn visit_map<A: MapAccess<'de>>(self, mut access: A) -> Result<Value, A::Error> {
         let mut map = Map::new();
         while let Some(key) = access.next_key::<String>()? {
-            let path = if self.path.is_empty() { key.clone() } else { format!("{}.{key}", self.path) };
+            let path = Path::Field(&self.path, &key);
             if map.contains_key(&key) {
-                self.duplicates.push(path.clone());
+                self.duplicates.push(path.to_string());
             }
             let value = access.next_value_seed(Seed { path, duplicates: &mut *self.duplicates })?;
             map.insert(key, value);

@@ -232,6 +232,9 @@ fn node(new: &Value, old: &Value, errors: &mut Errors) {
 }
 
 fn pod_update(new: &Value, old: &Value, errors: &mut Errors) {
+    if new == old {
+        return;
+    }
     let fixed = |spec: &Value| {
         let mut spec = spec.clone();
         for field in ["containers", "initContainers"] {

@@ -140,20 +140,29 @@ fn restrict(kind: &Kind, subresource: Subresource, old: &Value, object: &mut Val
         }
         Subresource::None => {}
         Subresource::Status | Subresource::Approval => {
-            let mut kept = old.clone();
-            if let Some(map) = kept.as_object_mut() {
-                carry(object, map, "status");
-            }
-            let managed = object["metadata"].get("managedFields").cloned();
-            if let Some(managed) = managed {
-                metadata(&mut kept).insert("managedFields".into(), managed);
-            }
-            if keeps_metadata_on_status(kind) {
-                for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-                    carry(&object["metadata"], metadata(&mut kept), field);
+            let mut kept = old["metadata"].clone();
+            if let Some(kept) = kept.as_object_mut() {
+                if object["metadata"].get("managedFields").is_some() {
+                    carry(&object["metadata"], kept, "managedFields");
+                }
+                if keeps_metadata_on_status(kind) {
+                    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+                        carry(&object["metadata"], kept, field);
+                    }
                 }
             }
-            *object = kept;
+            if let (Some(map), Some(before)) = (object.as_object_mut(), old.as_object()) {
+                // Most of what a client sends is as it was: only what differs is copied.
+                map.retain(|name, _| name == "status" || before.contains_key(name));
+                for (name, value) in
+                    before.iter().filter(|(name, _)| *name != "status" && *name != "metadata")
+                {
+                    if map.get(name) != Some(value) {
+                        map.insert(name.clone(), value.clone());
+                    }
+                }
+                map.insert("metadata".to_owned(), kept);
+            }
         }
         Subresource::Finalize => {
             let mut kept = old.clone();
