@@ -4,7 +4,8 @@
 set -eu
 dir=$1 machine=$1/machines/$2 root=$1/machines/$2/root
 read -r -a stat <"$dir/run/proc/self/stat"
-echo "${stat[0]} ${stat[21]}" >"$machine/init.pid"
+echo "${stat[0]} ${stat[21]}" >"$machine/init.pid.new"
+exec 8<"$machine"
 
 mount --make-rprivate /
 mount --bind "$root" "$root"
@@ -44,4 +45,7 @@ pivot_root . mnt
 umount -l /mnt
 # Kubelets want what pods mount to be seen by others.
 mount --make-rshared /
+# Only now: who enters before would be in the outer file system.
+mv /proc/self/fd/8/init.pid.new /proc/self/fd/8/init.pid
+exec 8<&-
 exec /usr/local/sbin/init.sh

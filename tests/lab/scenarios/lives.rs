@@ -1,0 +1,98 @@
+//! Machines without a cluster: their disks, their first boot, and their end.
+
+use crate::stage::{program, say};
+use replank_lab::Lab;
+use replank_lab::build::{self, report::Progress};
+use replank_lab::lab::Snapshot;
+use replank_lab::machine::{Power, Role, Wanted};
+use replank_lab::place::Place;
+use replank_lab::supervisor::{self, Held};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+fn lab(name: &str) -> (Held, Lab) {
+    replank_lab::needs::kernel().unwrap_or_else(|error| panic!("{error}"));
+    let mut listener = say;
+    let built = build::build(&mut Progress::new(&mut listener)).unwrap_or_else(|error| panic!("{error}"));
+    let place = Place::new(std::env::temp_dir().join(format!("replank-{name}-{}", std::process::id())));
+    let held = Held::start(&program("replank-lab"), place.clone(), &built);
+    (held.unwrap_or_else(|error| panic!("{error}")), Lab::open(place).expect("it was started"))
+}
+
+fn machine(lab: &Lab, name: &str) {
+    let user_data = "#cloud-config\nwrite_files: [{path: /etc/told, content: hello}]\nruncmd: [[cp, /etc/told, /srv/done]]\n";
+    let wanted = Wanted {
+        name: name.into(),
+        role: Role::Worker,
+        user_data: user_data.into(),
+        labels: BTreeMap::new(),
+    };
+    lab.create(&wanted).unwrap_or_else(|error| panic!("{error}"));
+}
+
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_secs(120);
+    while !is() {
+        assert!(Instant::now() < end, "{what} did not come");
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn text(lab: &Lab, path: &str) -> Option<String> {
+    let file = lab.host_read("m1", path).unwrap_or_else(|error| panic!("{error}"))?;
+    Some(String::from_utf8(file.content).expect("it is text"))
+}
+
+fn control_groups(place: &Place) -> Vec<PathBuf> {
+    let hierarchies = std::fs::read_dir("/sys/fs/cgroup").expect("cgroups are mounted").flatten();
+    let groups = hierarchies.map(|h| h.path().join(place.cgroup()));
+    groups.filter(|group| group.exists()).collect()
+}
+
+#[test]
+fn a_machine_keeps_its_disk_and_goes_back_to_a_snapshot() {
+    let (held, lab) = lab("disks");
+    machine(&lab, "m1");
+    until("the end of the first boot", || text(&lab, "/srv/done").as_deref() == Some("hello"));
+    let outer = std::path::Path::new("/etc/told");
+    assert!(!outer.exists(), "what a machine writes stays on its own disk");
+
+    let snapshot = Snapshot { id: "s1".into(), machine: "m1".into(), run: None, cluster: None };
+    lab.snapshot(&snapshot).unwrap_or_else(|error| panic!("{error}"));
+    lab.host_run("m1", &["sh", "-c", "echo later >/srv/done"], None)
+        .unwrap_or_else(|error| panic!("{error}"));
+    lab.reboot("m1").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(text(&lab, "/srv/done").as_deref(), Some("later\n"), "the first boot was the first only");
+
+    assert!(lab.restore("m1", "s1").is_err(), "not while it is on");
+    lab.stop("m1").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(lab.power("m1").expect("it is known"), Power::Off);
+    lab.restore("m1", "s1").unwrap_or_else(|error| panic!("{error}"));
+    lab.start("m1").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(text(&lab, "/srv/done").as_deref(), Some("hello"));
+    lab.destroy("m1").unwrap_or_else(|error| panic!("{error}"));
+    assert!(lab.machines().expect("they can be listed").is_empty());
+
+    let place = lab.place().clone();
+    drop(held);
+    assert!(!place.folder().exists(), "nothing is left of the folder");
+    assert_eq!(control_groups(&place), Vec::<PathBuf>::new());
+}
+
+/// Not even a supervisor that had no time to do anything leaves a process behind.
+#[test]
+fn a_killed_supervisor_takes_every_process_with_it() {
+    let (held, lab) = lab("killed");
+    machine(&lab, "m1");
+    let place = lab.place().clone();
+    let about = supervisor::about(&place).expect("it tells of itself");
+    let kill = std::process::Command::new("kill").args(["-KILL", &about.supervisor.to_string()]).status();
+    assert!(kill.expect("kill can be started").success());
+    until("the end of the machine", || lab.power("m1").is_ok_and(|power| power == Power::Off));
+    until("the end of the lab", || Lab::open(place.clone()).is_err());
+    supervisor::down(&place).unwrap_or_else(|error| panic!("{error}"));
+    assert!(!place.folder().exists());
+    assert_eq!(control_groups(&place), Vec::<PathBuf>::new());
+    drop(held);
+}
