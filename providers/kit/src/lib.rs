@@ -4,8 +4,10 @@
 //! - [`server`]: a provider on standard input and output.
 //! - [`discovery`]: where plugins lie.
 //! - [`plugin`]: a plugin as a [`Provider`]: started, watched, restarted, never trusted.
+//! - [`conformance`]: what every provider must do, as named cases.
 //! - [`escape`]: what a plugin sends, made fit for a terminal.
 
+pub mod conformance;
 pub mod discovery;
 pub mod escape;
 pub mod lines;

@@ -61,6 +61,10 @@ pub struct InitializeResult {
     pub version: String,
     /// What it can do.
     pub capabilities: Capabilities,
+    /// A machine that is there and that others may be modelled on: what `replank provider check`
+    /// takes when no other is named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub example: Option<MachineId>,
 }
 
 /// `find`: which machine is this Node, and can it be kept.

@@ -91,12 +91,13 @@ fn parse<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, ProviderErro
     })
 }
 
-/// Done once the machine is in the wanted state.
-fn until(machine: Machine, wanted: MachineState) -> Progress<Machine> {
-    if machine.state == wanted {
-        Progress::Done { value: machine }
-    } else {
+/// Done unless the machine is still on its way. One that is neither there nor on its way was sent
+/// elsewhere by a later call: what this one was for has happened.
+fn unless(on_its_way: MachineState, machine: Machine) -> Progress<Machine> {
+    if machine.state == on_its_way {
         Progress::Pending { message: format!("machine {} is {:?}", machine.id, machine.state).to_lowercase() }
+    } else {
+        Progress::Done { value: machine }
     }
 }
 
@@ -112,6 +113,9 @@ impl Provider for SimulatorProvider {
         if !self.transport.is_connected() {
             self.transport.connect(kubeconfig::connect(&params.settings).await?);
         }
+        // It is only an example: one that can't be had now is left out.
+        let machines = self.machines().await.unwrap_or_default();
+        let example = machines.into_iter().find(|m| m.run.is_none()).map(|m| m.id);
         Ok(InitializeResult {
             protocol_version: 1,
             name: "simulator".into(),
@@ -123,6 +127,7 @@ impl Provider for SimulatorProvider {
                 hosts: true,
                 load_balancer: true,
             },
+            example,
         })
     }
 
@@ -155,7 +160,9 @@ impl Provider for SimulatorProvider {
             .into_iter()
             .filter(|m| ours(&m.run) && m.labels.get(CLUSTER_LABEL).is_none_or(|c| *c == params.cluster));
         let snapshots: Items<WireSnapshot> = self.transport.json(Method::GET, "/snapshots", None).await?;
-        let snapshots = snapshots.items.into_iter().map(Snapshot::from).filter(|s| ours(&s.run));
+        let of_cluster = |s: &WireSnapshot| s.cluster.as_ref().is_none_or(|c| *c == params.cluster);
+        let snapshots =
+            snapshots.items.into_iter().filter(of_cluster).map(Snapshot::from).filter(|s| ours(&s.run));
         Ok(Listing { machines: machines.collect(), snapshots: snapshots.collect() })
     }
 
@@ -206,12 +213,12 @@ impl Provider for SimulatorProvider {
 
     async fn stop(&self, params: MachineParams) -> Result<Progress<Machine>, ProviderError> {
         let wire: WireMachine = parse(self.act(&params, "stop").await?)?;
-        Ok(until(wire.into(), MachineState::Stopped))
+        Ok(unless(MachineState::Stopping, wire.into()))
     }
 
     async fn start(&self, params: MachineParams) -> Result<Progress<Machine>, ProviderError> {
         let wire: WireMachine = parse(self.act(&params, "start").await?)?;
-        Ok(until(wire.into(), MachineState::Running))
+        Ok(unless(MachineState::Pending, wire.into()))
     }
 
     async fn delete(&self, params: DeleteParams) -> Result<Progress<()>, ProviderError> {

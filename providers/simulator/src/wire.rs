@@ -69,6 +69,9 @@ pub struct WireSnapshot {
     /// The run that took it.
     #[serde(default)]
     pub run: Option<String>,
+    /// The cluster whose run that was.
+    #[serde(default)]
+    pub cluster: Option<String>,
 }
 
 impl From<WireSnapshot> for Snapshot {

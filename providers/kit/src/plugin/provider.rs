@@ -87,6 +87,15 @@ impl PluginProvider {
         }
     }
 
+    /// Ends the plugin's process at once, whatever it does, and waits until that was done.
+    pub async fn kill(mut self) {
+        if let Some(task) = self.task.take() {
+            task.abort();
+            // The process is killed as the task's state is dropped.
+            let _ = task.await;
+        }
+    }
+
     /// What it answered to `initialize`.
     pub fn greeting(&self) -> &InitializeResult {
         &self.greeting
@@ -136,6 +145,7 @@ fn placeholder(name: &str) -> InitializeResult {
             hosts: false,
             load_balancer: false,
         },
+        example: None,
     }
 }
 

@@ -17,8 +17,8 @@ impl Datacenter {
     /// user-data, which holds secrets, aside) gives the same machine.
     ///
     /// # Errors
-    /// No room, an older epoch, a request without operation id or name, or an operation id that
-    /// was used for something else.
+    /// No room, an older epoch, a request without operation id or name, a model that there is not,
+    /// or an operation id that was used for something else.
     pub fn create(&self, order: &CreateMachine, client: &str) -> Result<MachineView, MachineError> {
         if order.operation_id.is_empty() || order.name.is_empty() {
             return Err(MachineError::new(ErrorCode::Invalid, "operationId and name are needed"));
@@ -34,8 +34,8 @@ impl Datacenter {
         };
         self.refused(&order.name)?;
         let arguments = format!(
-            "create {} {:?} {:?} {:?} {:?} {:?}",
-            order.name, order.run, order.cluster, order.image, order.labels, order.role
+            "create {} {:?} {:?} {:?} {:?} {:?} {:?}",
+            order.name, order.run, order.cluster, order.image, order.like, order.labels, order.role
         );
         let mut state = self.state();
         state.admit(&caller, None)?;
@@ -44,6 +44,9 @@ impl Datacenter {
             return record
                 .map(|record| self.view(record))
                 .ok_or_else(|| MachineError::not_found("machine", &done.subject));
+        }
+        if let Some(like) = order.like.as_ref().filter(|like| !state.machines.contains_key(*like)) {
+            return Err(MachineError::not_found("machine", like));
         }
         if self.0.site.strikes("machine-create-fails", &order.name).is_some() {
             return Err(MachineError::new(
@@ -140,15 +143,18 @@ impl Datacenter {
     /// Destroys a machine and its disk. A machine that is gone is fine.
     ///
     /// # Errors
-    /// An older epoch.
+    /// An older epoch, or an operation id that was used for something else.
     pub fn delete(&self, id: &str, caller: Caller<'_>) -> Result<(), MachineError> {
         self.refused(&self.name_of(id))?;
         let mut state = self.state();
         state.admit(&caller, Some(id))?;
+        let arguments = format!("delete {id}");
+        state.repeated(caller.operation, &arguments)?;
         if let Some(record) = state.machines.remove(id) {
             record.machine.power_off();
             self.record(&mut state, &caller, "delete", id);
         }
+        state.remember(caller.operation, arguments, id, None);
         Ok(())
     }
 

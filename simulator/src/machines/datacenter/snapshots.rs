@@ -34,7 +34,7 @@ impl Datacenter {
         self.refused(&name)?;
         let mut state = self.state();
         state.admit(&caller, Some(id))?;
-        let arguments = format!("snapshot {id} {run:?}");
+        let arguments = format!("snapshot {id} {run:?} {:?}", caller.cluster);
         if let Some(done) = state.repeated(caller.operation, &arguments)? {
             let snapshot = state.snapshots.get(&done.subject);
             return snapshot
@@ -48,6 +48,7 @@ impl Datacenter {
             machine: id.to_owned(),
             state: SnapshotState::Pending,
             run: run.map(str::to_owned),
+            cluster: caller.cluster.map(str::to_owned),
             created_at: self.0.site.clock.now_rfc3339(),
         };
         let disk = record.machine.host.files().contents();
@@ -72,21 +73,24 @@ impl Datacenter {
     /// Forgets a snapshot. One that is gone is fine.
     ///
     /// # Errors
-    /// An older epoch.
+    /// An older epoch, or an operation id that was used for something else.
     pub fn delete_snapshot(&self, id: &str, caller: Caller<'_>) -> Result<(), MachineError> {
         self.refused(id)?;
         let mut state = self.state();
         state.admit(&caller, None)?;
+        let arguments = format!("delete-snapshot {id}");
+        state.repeated(caller.operation, &arguments)?;
         if state.snapshots.remove(id).is_some() {
             self.record(&mut state, &caller, "delete-snapshot", id);
         }
+        state.remember(caller.operation, arguments, id, None);
         Ok(())
     }
 
     /// Puts a snapshot's disk into a machine that stands still.
     ///
     /// # Errors
-    /// No such machine or snapshot, a machine that runs, a snapshot that is not ready, an older
+    /// No such machine or snapshot, a machine that runs, a snapshot of another one or not ready, an older
     /// epoch, or an operation id that was used for something else.
     pub fn restore(&self, id: &str, machine: &str, caller: Caller<'_>) -> Result<MachineView, MachineError> {
         self.refused(&self.name_of(machine))?;
@@ -111,6 +115,10 @@ impl Datacenter {
             }
         }
         let snapshot = state.snapshots.get(id).ok_or_else(|| MachineError::not_found("snapshot", id))?;
+        if snapshot.view.machine != machine {
+            let message = format!("snapshot {id} is of machine {}, not of {machine}", snapshot.view.machine);
+            return Err(MachineError::new(ErrorCode::Invalid, message));
+        }
         match snapshot.view.state {
             SnapshotState::Ready => {}
             SnapshotState::Pending => {

@@ -52,6 +52,9 @@ pub struct CreateMachine {
     /// The image. `bare` has no CNI plugins; any other has those that distributions install.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
+    /// The id of the machine that it is modelled on, if any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub like: Option<String>,
     /// Labels of the machine, not of its Node.
     pub labels: BTreeMap<String, String>,
     /// What the machine is meant to be.
@@ -118,6 +121,9 @@ pub struct SnapshotView {
     /// The run that it was made for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub run: Option<String>,
+    /// The cluster whose run that is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<String>,
     /// When it was begun, RFC 3339.
     pub created_at: String,
 }
