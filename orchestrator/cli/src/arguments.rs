@@ -17,4 +17,6 @@ pub(crate) struct Arguments {
 pub(crate) enum Command {
     /// The whole story on an embedded cluster: no cluster is needed.
     Demo(Box<DemoArguments>),
+    /// Providers: the programs that make, stop and delete machines.
+    Provider(crate::commands::ProviderArguments),
 }

@@ -1,6 +1,9 @@
 //! One file a command.
 
 mod demo;
+mod provider;
+
+pub(crate) use provider::ProviderArguments;
 
 use crate::arguments::{Arguments, Command};
 use crate::exit::Exit;
@@ -9,5 +12,6 @@ use crate::exit::Exit;
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
         Command::Demo(arguments) => demo::run(&arguments),
+        Command::Provider(arguments) => provider::run(&arguments),
     }
 }
