@@ -5,6 +5,7 @@ mod kills;
 mod kubectl;
 mod outages;
 mod plans;
+mod provider_check;
 mod simulator;
 mod support;
 mod two_at_once;
