@@ -131,6 +131,7 @@ impl Provider for LabProvider {
                 hosts: true,
                 load_balancer: true,
             },
+            example: None,
         })
     }
 
