@@ -32,7 +32,7 @@ pub(super) async fn kube_proxy_off(server: &Server) -> Result<(), ScenarioError>
     let patch = json!({"spec": {"template": {"spec": {"nodeSelector": {"non-calico": "true"}}}}});
     let at = path("/apis/apps/v1", "kube-system", "daemonsets", "kube-proxy");
     let api = Api::new(server.client("kubectl"));
-    api.patch(&at, Patch::Merge, &patch).await.map(|_| ()).map_err(|failure| ScenarioError::Refused {
+    api.patch(&at, Patch::Merge, &patch).await.map_err(|failure| ScenarioError::Refused {
         object: "DaemonSet kube-proxy".to_owned(),
         reason: describe(&failure),
     })

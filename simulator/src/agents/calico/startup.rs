@@ -117,7 +117,7 @@ pub(super) async fn announce(
     }
     let path = format!("{}/status", core("", "nodes", node));
     let patch = json!({"metadata": {"annotations": annotations}});
-    datastore.api.patch(&path, Patch::Strategic, &patch).await.map(|_| ())
+    datastore.api.patch(&path, Patch::Strategic, &patch).await
 }
 
 /// Says on the Node whether its network is there.

@@ -84,7 +84,7 @@ async fn write(api: &Api, path: &str, actual: &Value, status: Value) -> Result<(
     if fields.into_iter().all(|(key, value)| before[key] == *value) {
         return Ok(());
     }
-    api.patch(&format!("{path}/status"), Patch::Merge, &json!({"status": status})).await.map(|_| ())
+    api.patch(&format!("{path}/status"), Patch::Merge, &json!({"status": status})).await
 }
 
 /// Writes a component's TigeraStatus.

@@ -127,7 +127,7 @@ impl Session {
                 self.last_error(&failure);
                 Ok(())
             }
-            other => other.map(|_| ()),
+            other => other,
         }
     }
 

@@ -335,7 +335,7 @@ async fn write_status(session: &mut Session, worker: &mut PodWorker) -> Result<(
     let patch = json!({"metadata": {"uid": object["metadata"]["uid"]}, "status": status});
     let path = format!("{}/status", core(&namespace, "pods", &name));
     match session.api.patch(&path, Patch::Strategic, &patch).await {
-        Ok(_) => {}
+        Ok(()) => {}
         // The pod is gone, or another has its name: the watch will say so.
         Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
         Err(failure) => {
