@@ -161,7 +161,7 @@ fn a_provider_that_forgets_epochs_is_caught() {
 #[test]
 fn a_provider_whose_pending_never_ends_is_caught() {
     let directory = Directory::new();
-    let path = broken(directory.folder.path(), "                if not there:", "                if True:");
+    let path = broken(directory.folder.path(), "elif not switch_off(folder, signal.SIGTERM):", "else:");
     let more = ["--destructive", "--case", "power/stop_ends_stopped", "--patience", "1"];
     let mut command = Command::new("timeout");
     command.arg(LIMIT).arg(cargo_bin("replank")).args(["provider", "check", path.to_str().unwrap()]);
