@@ -1,18 +1,15 @@
-//! Giving up the way back, and finding what nobody remembers.
+//! Giving up the way back.
 
-use crate::api::ApiError;
 use crate::engine::context::Running;
 use crate::engine::outcome::RunError;
 use crate::engine::{Engine, run};
-use crate::world::World;
-use replank_planning::ids::{ClusterUid, MachineId, SlotId, SnapshotId};
+use replank_planning::ids::{MachineId, SlotId, SnapshotId};
 use replank_planning::journal::{Record, RunPhase, RunState, StepPhase};
 use replank_planning::plan::{Action, Plan};
 use replank_planning::waiting::Waiting;
-use replank_provider_protocol::verbs::{Deletable, DeleteParams, ListParams, Listing, Mutation, Progress};
+use replank_provider_protocol::verbs::{Deletable, DeleteParams, Mutation, Progress};
 use replank_provider_protocol::{Keeping, OperationId, ProviderError, Retry};
 use serde::Serialize;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -150,47 +147,4 @@ async fn delete(running: &Running, what: &Retained) -> Result<(), FinalizeError>
         let _ = running.events.send(crate::engine::RunEvent::Waiting { step: None, waiting });
         tokio::time::sleep(ASK_AGAIN).await;
     }
-}
-
-/// Why orphans could not be looked for.
-#[derive(Debug, thiserror::Error)]
-pub enum OrphansError {
-    /// The provider.
-    #[error("the provider could not list what it made: {0}")]
-    Provider(#[from] ProviderError),
-    /// The API server.
-    #[error("the API server could not list the Nodes: {0}")]
-    Api(#[from] ApiError),
-}
-
-/// What runs on this cluster made, that no Node is and that none of these runs remembers.
-///
-/// # Errors
-/// When the provider or the API server can't be asked.
-pub async fn orphans(
-    world: &World,
-    cluster: &ClusterUid,
-    remembered: &[&RunState],
-) -> Result<Listing, OrphansError> {
-    let params = ListParams { run: None, cluster: cluster.to_string() };
-    let mut listing = world.provider.list(params).await?;
-    let (nodes, _) = world.api().list("/api/v1/nodes", "").await?;
-    let text = |node: &serde_json::Value, pointer: &str| {
-        node.pointer(pointer).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-    };
-    let ids: BTreeSet<String> = nodes
-        .iter()
-        .flat_map(|n| [text(n, "/spec/providerID"), text(n, "/status/nodeInfo/systemUUID").to_lowercase()])
-        .filter(|id| !id.is_empty())
-        .collect();
-    let facts = || remembered.iter().flat_map(|s| s.slots.values());
-    let machines: BTreeSet<&MachineId> = facts().filter_map(|f| f.machine.as_ref()).collect();
-    let snapshots: BTreeSet<&SnapshotId> = facts().filter_map(|f| f.snapshot.as_ref()).collect();
-    listing.machines.retain(|m| {
-        let is_node = m.provider_id.as_ref().is_some_and(|id| ids.contains(id))
-            || m.system_uuid.as_ref().is_some_and(|id| ids.contains(&id.to_lowercase()));
-        !is_node && !machines.contains(&m.id)
-    });
-    listing.snapshots.retain(|s| !snapshots.contains(&s.id));
-    Ok(listing)
 }

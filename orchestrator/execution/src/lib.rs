@@ -6,7 +6,7 @@
 //! - [`mod@observe`]: the cluster as it is now.
 //! - [`lock`]: one actor per cluster.
 //! - [`engine`]: the graph of steps, forward and back; [`steps`]: what each action does.
-//! - [`finalize`]: giving up the way back.
+//! - [`finalize`]: giving up the way back; [`orphans`]: what nobody remembers.
 //! - [`clock`]: wall time from one source.
 //! - [`guards`]: what keeps a run's promises, each with a switch.
 
@@ -18,6 +18,7 @@ pub mod guards;
 pub mod journal;
 pub mod lock;
 pub mod observe;
+pub mod orphans;
 pub mod run_dir;
 pub mod steps;
 pub mod world;

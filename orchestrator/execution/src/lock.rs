@@ -279,6 +279,14 @@ impl Lock {
     }
 }
 
+/// The run that the Lease tells of, and how many records its journal had: for whoever takes the lock without
+/// being a run, so that a stale copy of that run stays refused.
+pub(crate) async fn last_run(api: &Api) -> Result<Option<(RunId, u64)>, ApiError> {
+    let Some(lease) = api.find(&lease_path()).await? else { return Ok(None) };
+    let run = lease["metadata"]["annotations"][RUN].as_str().map(RunId::new);
+    Ok(run.map(|run| (run, number(&lease, RECORDS))))
+}
+
 async fn ask_again(error: &ApiError, on_wait: &mut impl FnMut(Waiting)) -> Result<(), LockError> {
     if !error.may_pass() {
         return Err(LockError::Refused(error.to_string()));

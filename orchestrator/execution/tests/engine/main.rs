@@ -12,6 +12,7 @@ mod journals;
 mod locks;
 mod migration;
 mod observing;
+mod orphans;
 mod plans;
 mod runs;
 mod ways_back;

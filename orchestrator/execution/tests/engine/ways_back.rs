@@ -4,7 +4,8 @@ use crate::cluster::{Cluster, condition};
 use crate::plans;
 use crate::runs::{apply, journal};
 use replank_execution::engine::mirror;
-use replank_execution::finalize::{FinalizeError, Retained, orphans};
+use replank_execution::finalize::{FinalizeError, Retained};
+use replank_execution::orphans::orphans;
 use replank_execution::{Engine, Outcome, RunDir, RunEvent};
 use replank_planning::ids::StepId;
 use replank_planning::journal::Record;
@@ -173,5 +174,5 @@ async fn what_is_kept_goes_with_finalize_and_nothing_is_forgotten() {
     assert_eq!(std::fs::read_dir(directory.path().join("backup")).unwrap().count(), 0);
     assert_eq!(engine(&cluster, &plan, directory.path()).finalize().await.unwrap(), []);
     let found = orphans(&cluster.world(), &plan.cluster.uid, &[]).await.unwrap();
-    assert!(found.machines.is_empty() && found.snapshots.is_empty(), "{found:?}");
+    assert!(found.is_empty(), "{found:?}");
 }
