@@ -1,5 +1,7 @@
 //! `replank provider`.
 
+mod list;
+
 use crate::exit::Exit;
 use crate::output;
 use clap::{Args, Subcommand, ValueEnum};
@@ -27,6 +29,8 @@ enum ProviderCommand {
     /// made under clusters of their own, and taken away again; what was there before is never
     /// changed.
     Check(CheckArguments),
+    /// The plugins beside this program and on PATH, with their versions and what they can do.
+    List(list::ListArguments),
 }
 
 #[derive(Debug, Args)]
@@ -104,6 +108,7 @@ pub(crate) fn run(arguments: &ProviderArguments) -> Exit {
             Exit::Done
         }
         ProviderCommand::Check(arguments) => check_one(arguments),
+        ProviderCommand::List(arguments) => list::run(arguments),
     }
 }
 
@@ -184,12 +189,15 @@ fn subject(arguments: &CheckArguments) -> Result<Subject, CheckError> {
 }
 
 fn settings(path: &Path) -> Result<Value, CheckError> {
+    let settings = configured(path)?.provider.settings;
+    Ok(if settings.is_empty() { Value::Null } else { Value::from_iter(settings) })
+}
+
+fn configured(path: &Path) -> Result<Configured, CheckError> {
     let text =
         std::fs::read_to_string(path).map_err(|source| CheckError::Read { path: path.to_owned(), source })?;
-    let configured: Configured = serde_saphyr::from_str(&text)
-        .map_err(|error| CheckError::Configuration { path: path.to_owned(), reason: error.to_string() })?;
-    let settings = configured.provider.settings;
-    Ok(if settings.is_empty() { Value::Null } else { Value::from_iter(settings) })
+    serde_saphyr::from_str(&text)
+        .map_err(|error| CheckError::Configuration { path: path.to_owned(), reason: error.to_string() })
 }
 
 /// Tells this check from every other one on the same backend, also from one that was killed.
