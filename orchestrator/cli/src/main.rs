@@ -1,10 +1,20 @@
 //! replank: changes a Kubernetes cluster's pod network from Calico to Flannel by replacing nodes.
 
+mod account;
 mod arguments;
+mod cluster;
 mod commands;
+mod confirm;
 mod demo;
 mod exit;
+mod failure;
+mod logging;
+mod machines;
 mod output;
+mod runs;
+mod signals;
+mod timeline;
+mod wish;
 
 use clap::Parser;
 use std::process::ExitCode;

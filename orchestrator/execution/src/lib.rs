@@ -4,6 +4,7 @@
 //! - [`api`]: the Kubernetes API, untyped and without retries of its own.
 //! - [`run_dir`]: a run's directory; [`journal`]: records on disk before the act, and what they fold to.
 //! - [`mod@observe`]: the cluster as it is now.
+//! - [`fit`]: whether a plan still fits the cluster.
 //! - [`lock`]: one actor per cluster.
 //! - [`engine`]: the graph of steps, forward and back; [`steps`]: what each action does.
 //! - [`finalize`]: giving up the way back; [`orphans`]: what nobody remembers.
@@ -14,6 +15,7 @@ pub mod api;
 pub mod clock;
 pub mod engine;
 pub mod finalize;
+pub mod fit;
 pub mod guards;
 pub mod journal;
 pub mod lock;

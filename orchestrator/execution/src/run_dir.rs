@@ -77,11 +77,17 @@ impl RunDir {
             .mode(0o600)
             .open(&lock_path)
             .map_err(|e| io_error(&lock_path, e))?;
-        match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+        match lock_soon(&lock) {
             Ok(()) => Ok(Self { path: path.to_owned(), lock }),
             Err(rustix::io::Errno::WOULDBLOCK) => Err(RunDirError::Locked(path.display().to_string())),
             Err(error) => Err(io_error(&lock_path, error.into())),
         }
+    }
+
+    /// Whether a process on this machine holds a directory.
+    pub fn in_use(path: &Path) -> bool {
+        let Ok(lock) = File::open(path.join("lock")) else { return false };
+        flock(&lock, FlockOperation::NonBlockingLockShared) == Err(rustix::io::Errno::WOULDBLOCK)
     }
 
     /// Reads a run without its lock, for `status` and `report`: its plan, and its journal if it has
@@ -245,6 +251,17 @@ pub struct Backup {
     pub file: String,
     /// Its digest.
     pub digest: Digest,
+}
+
+/// Takes the lock, past those who only look whether it is held.
+fn lock_soon(lock: &File) -> rustix::io::Result<()> {
+    for _ in 0..5 {
+        match flock(lock, FlockOperation::NonBlockingLockExclusive) {
+            Err(rustix::io::Errno::WOULDBLOCK) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            answer => return answer,
+        }
+    }
+    flock(lock, FlockOperation::NonBlockingLockExclusive)
 }
 
 fn read_plan(directory: &Path) -> Result<Option<Plan>, RunDirError> {

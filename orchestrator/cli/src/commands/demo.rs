@@ -1,8 +1,8 @@
 //! `replank demo`.
 
-use crate::demo::{Account, DemoArguments, DemoError, Format, Progress, Verdict, serve, tell};
+use crate::demo::{Account, DemoArguments, DemoError, Progress, Verdict, serve, tell};
 use crate::exit::Exit;
-use crate::output::{self, View};
+use crate::output::{self, Format, View};
 use replank_execution::{Guards, RunError};
 use replank_planning::journal::RunState;
 use replank_simulator::faults::Faults;
@@ -117,7 +117,7 @@ fn refuse(error: &DemoError) -> Exit {
             }
             Exit::Blocked
         }
-        DemoError::File { .. } | DemoError::Fault(_) | DemoError::Manifest(_) | DemoError::Guard(_) => {
+        DemoError::File(_) | DemoError::Fault(_) | DemoError::Manifest(_) | DemoError::Guard(_) => {
             Exit::Usage
         }
         DemoError::Run(RunError::OtherCluster { .. }) => Exit::DoesNotFit,

@@ -1,12 +1,12 @@
 //! What is told at the end.
 
-use super::timeline::{self, StepAccount};
-use super::{DemoArguments, StrategyName};
+use super::DemoArguments;
+use crate::timeline::{self, StepAccount};
 use replank_execution::Outcome;
 use replank_execution::journal::Journalled;
 use replank_planning::checks::{Code, Consent};
 use replank_planning::cidr;
-use replank_planning::intent::API_VERSION;
+use replank_planning::intent::{API_VERSION, Strategy};
 use replank_planning::plan::{Plan, Slot};
 use replank_planning::planner::Assessment;
 use replank_planning::state::ClusterState;
@@ -128,9 +128,9 @@ impl Source<'_> {
             result: self.verdict(clean),
             reason: self.reason(),
             seed: self.arguments.seed,
-            strategy: match self.arguments.strategy {
-                StrategyName::Rolling => "rolling".to_owned(),
-                StrategyName::Cutover => "cutover".to_owned(),
+            strategy: match self.plan.intent.strategy {
+                Strategy::Rolling => "rolling".to_owned(),
+                Strategy::Cutover => "cutover".to_owned(),
             },
             cni: self.cni(),
             network: self.network(),

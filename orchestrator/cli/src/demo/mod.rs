@@ -13,10 +13,9 @@ mod record;
 mod secrets;
 mod serving;
 mod story;
-mod timeline;
 
 pub(crate) use account::{Account, Verdict};
-pub(crate) use arguments::{DemoArguments, Format};
-use arguments::{Speed, StrategyName};
+pub(crate) use arguments::DemoArguments;
+use arguments::Speed;
 pub(crate) use serving::serve;
 pub(crate) use story::{DemoError, Progress, tell};

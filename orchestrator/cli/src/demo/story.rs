@@ -1,8 +1,8 @@
 //! From the cluster to the account.
 
 use super::account::{self, Account};
-use super::arguments::{BackendName, StrategyName};
 use super::{DemoArguments, pace, record, secrets::Seeded};
+use crate::wish::{Unreadable, read};
 use replank_execution::clock::VirtualClock;
 use replank_execution::guards::UnknownGuard;
 use replank_execution::run_dir::RunDirError;
@@ -10,7 +10,7 @@ use replank_execution::{
     Engine, Guards, ObserveError, Outcome, RunDir, RunError, RunEvent, Settings, World, observe,
 };
 use replank_planning::checks::{Consent, Severity};
-use replank_planning::intent::{Backend, Intent, Network, Strategy};
+use replank_planning::intent::Intent;
 use replank_planning::plan::Plan;
 use replank_planning::planner::{self, Assessment, NotPlanned};
 use replank_planning::state::ClusterState;
@@ -33,13 +33,8 @@ use tokio_util::sync::CancellationToken;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DemoError {
     /// A file could not be read.
-    #[error("{path} could not be read: {source}")]
-    File {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    File(#[from] Unreadable),
     /// A file could not be written.
     #[error("{path} could not be written: {source}")]
     Written {
@@ -112,7 +107,7 @@ pub(crate) async fn tell(
     let guards = Guards::without(arguments.without_guard.iter().map(String::as_str))?;
     let faults = faults(arguments)?;
     let spec = spec(arguments)?;
-    let intent = intent(arguments)?;
+    let intent = arguments.wish.over(Intent::default())?;
     let clock = Clock::fixed();
     let teller = Teller { progress, clock };
     teller.say(format!(
@@ -229,33 +224,6 @@ fn faults(arguments: &DemoArguments) -> Result<Vec<Fault>, DemoError> {
 fn manifest(path: &Path) -> Result<Manifest, DemoError> {
     let name = path.file_name().map_or_else(|| path.to_string_lossy(), |n| n.to_string_lossy());
     Ok(Manifest::read(&name, &read(path)?)?)
-}
-
-fn read(path: &Path) -> Result<String, DemoError> {
-    std::fs::read_to_string(path).map_err(|source| DemoError::File { path: path.to_owned(), source })
-}
-
-fn intent(arguments: &DemoArguments) -> Result<Intent, DemoError> {
-    let backend = match arguments.backend {
-        BackendName::Vxlan => Backend::Vxlan,
-        BackendName::HostGw => Backend::HostGw,
-        BackendName::Wireguard => Backend::Wireguard,
-    };
-    let manifest = arguments.flannel_manifest.as_deref().map(read).transpose()?;
-    Ok(Intent {
-        strategy: match arguments.strategy {
-            StrategyName::Rolling => Strategy::Rolling,
-            StrategyName::Cutover => Strategy::Cutover,
-        },
-        network: Network {
-            pod_cidrs: arguments.pod_cidr.clone(),
-            backend,
-            mtu: arguments.mtu,
-            image: arguments.flannel_image.clone(),
-            manifest,
-        },
-        ..Intent::default()
-    })
 }
 
 /// The world of a run, and where its journal lies.

@@ -30,3 +30,21 @@ pub(crate) fn line(event: &RunEvent) -> Option<String> {
 pub(super) fn time(entry: &Entry) -> &str {
     entry.time.get(11..19).unwrap_or(&entry.time)
 }
+
+/// An event as a document of one line.
+pub(crate) fn document(event: &RunEvent) -> Option<serde_json::Value> {
+    let RunEvent::Recorded(entry) = event else { return None };
+    let mut document = serde_json::to_value(&entry.record).ok()?;
+    let map = document.as_object_mut()?;
+    // What was captured can be large, and is in the journal.
+    map.remove("before");
+    map.remove("after");
+    map.insert("apiVersion".into(), replank_planning::intent::API_VERSION.into());
+    map.insert("kind".into(), "RunEvent".into());
+    map.insert("time".into(), entry.time.clone().into());
+    map.insert("sequence".into(), entry.sequence.into());
+    if let Some(line) = line(event) {
+        map.insert("message".into(), line.get(9..).unwrap_or(&line).into());
+    }
+    Some(document)
+}

@@ -2,7 +2,9 @@
 
 use super::context::Running;
 use crate::api::{Api, ApiError, Follow, PatchKind, path};
-use replank_planning::journal::{RunPhase, RunState, StepPhase};
+use replank_planning::ids::{Epoch, RunId};
+use replank_planning::journal::Status;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::time::Duration;
 
@@ -10,8 +12,8 @@ use std::time::Duration;
 pub const NAMESPACE: &str = "kube-system";
 /// The ConfigMap's name.
 pub const NAME: &str = "replank-status";
-/// The key under which someone asks for `pause`.
-pub const REQUEST: &str = "request";
+/// The key under which someone asks for something.
+const REQUEST: &str = "request";
 
 /// How often the mirror is written at most: it is for people's eyes.
 const AT_MOST_EVERY: Duration = Duration::from_secs(2);
@@ -37,51 +39,18 @@ pub(super) async fn write(running: &Running) {
     if !running.lock.is_held() {
         return;
     }
-    let status = running.ledger.state(|state| summary(running, state));
-    if let Err(error) = put(&running.world.api(), &json!({"status": status.to_string()})).await {
-        tracing::debug!(%error, "the mirror was not written");
-    }
-}
-
-fn summary(running: &Running, state: &RunState) -> Value {
-    let replaced = running
-        .plan
-        .slots
-        .iter()
-        .filter(|slot| {
-            let mut steps =
-                running.plan.steps.iter().filter(|s| s.slot.as_ref() == Some(&slot.id)).peekable();
-            steps.peek().is_some()
-                && steps.all(|s| state.steps.get(&s.id).is_some_and(|r| r.phase == StepPhase::Succeeded))
-        })
-        .count();
-    let active = running.plan.steps.iter().find_map(|planned| {
-        let record = state.steps.get(&planned.id)?;
-        (!matches!(record.phase, StepPhase::Succeeded | StepPhase::Undone)).then_some((planned, record))
-    });
-    let waiting = active.and_then(|(_, r)| r.waiting.clone()).or_else(|| state.waiting.clone());
-    json!({
-        "run": running.run,
-        "holder": running.lock.holder(),
-        "epoch": running.lock.epoch(),
-        "state": phase(&state.phase),
-        "step": active.map(|(p, _)| p.id.clone()),
-        "node": active.and_then(|(p, _)| p.slot.clone()),
-        "waitingFor": waiting.map(|(w, since)| json!({
-            "code": w.code(), "message": w.to_string(), "since": since,
-        })),
-        "nodes": {"total": running.plan.slots.len(), "replaced": replaced},
-    })
-}
-
-fn phase(phase: &RunPhase) -> &'static str {
-    match phase {
-        RunPhase::New => "new",
-        RunPhase::Running => "running",
-        RunPhase::Paused { .. } => "paused",
-        RunPhase::Finished => "finished",
-        RunPhase::RolledBack => "rolledBack",
-        RunPhase::Finalized => "finalized",
+    let mirrored = Mirrored {
+        run: running.run.clone(),
+        holder: running.lock.holder().to_owned(),
+        epoch: running.lock.epoch(),
+        status: running.ledger.state(|state| Status::of(&running.plan, state)),
+    };
+    let written = match serde_json::to_string(&mirrored) {
+        Ok(text) => put(&running.world.api(), &json!({"status": text})).await.map_err(|e| e.to_string()),
+        Err(error) => Err(error.to_string()),
+    };
+    if let Err(error) = written {
+        tracing::debug!(error, "the mirror was not written");
     }
 }
 
@@ -100,26 +69,74 @@ async fn put(api: &Api, data: &Value) -> Result<(), ApiError> {
     .map(drop)
 }
 
-/// Asks the run that works on this cluster, wherever it is, to pause; `None` takes the request back.
-///
-/// # Errors
-/// As the server said.
-pub async fn request(api: &Api, what: Option<&str>) -> Result<(), ApiError> {
-    put(api, &json!({REQUEST: what})).await
+/// What someone elsewhere may ask of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    /// To pause at the next safe point.
+    Pause,
+    /// To go on, asked of a process that waits after a [`Request::Pause`].
+    Resume,
 }
 
-/// The mirror's status, if some run has written one.
+impl Request {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Pause => "pause",
+            Self::Resume => "resume",
+        }
+    }
+}
+
+/// The run as the mirror shows it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Mirrored {
+    /// Which run.
+    pub run: RunId,
+    /// Who carries it out: a machine and a run directory.
+    pub holder: String,
+    /// Under which epoch.
+    pub epoch: Epoch,
+    /// Where it stands.
+    #[serde(flatten)]
+    pub status: Status,
+}
+
+/// Asks the run that works on this cluster, wherever it is; `None` takes every request back.
 ///
 /// # Errors
 /// As the server said.
-pub async fn read(api: &Api) -> Result<Option<Value>, ApiError> {
+pub async fn request(api: &Api, what: Option<Request>) -> Result<(), ApiError> {
+    put(api, &json!({REQUEST: what.map(Request::word)})).await
+}
+
+/// The run that last worked on this cluster, if one has.
+///
+/// # Errors
+/// As the server said.
+pub async fn read(api: &Api) -> Result<Option<Mirrored>, ApiError> {
     let map = api.find(&path::core(NAMESPACE, "configmaps", NAME)).await?;
     Ok(map.and_then(|m| serde_json::from_str(m["data"]["status"].as_str()?).ok()))
 }
 
-/// Returns once somebody asks for a pause through the mirror; takes the request off it.
-pub(super) async fn asked_to_pause(running: &Running) -> String {
-    let api = running.world.api();
+/// Returns once a request is no longer on the mirror: some process has taken it off.
+pub async fn taken(api: &Api, what: Request) {
+    follow(api, |word| word != Some(what.word())).await;
+}
+
+/// Returns once somebody asks for this through the mirror; takes the request off it.
+pub async fn asked(api: &Api, what: Request) {
+    follow(api, |word| word == Some(what.word())).await;
+    if let Err(error) = request(api, None).await {
+        tracing::debug!(%error, "the request was not taken off the mirror");
+    }
+}
+
+/// Who is named where a pause was asked for through the mirror.
+pub const BY: &str = "the cluster's mirror";
+
+/// Watches the request until it is as wanted.
+async fn follow(api: &Api, wanted: impl Fn(Option<&str>) -> bool) {
     let collection = format!("/api/v1/namespaces/{NAMESPACE}/configmaps");
     let mut follow = Follow::new(api.clone(), &collection, &path::fields(&format!("metadata.name={NAME}")));
     loop {
@@ -127,12 +144,9 @@ pub(super) async fn asked_to_pause(running: &Running) -> String {
             tokio::time::sleep(ASK_AGAIN).await;
             continue;
         }
-        let asked = follow.get(NAMESPACE, NAME).is_some_and(|m| m["data"][REQUEST] == "pause");
-        if asked {
-            if let Err(error) = request(&api, None).await {
-                tracing::debug!(%error, "the request to pause was not taken off the mirror");
-            }
-            return "the cluster's mirror".to_owned();
+        let map = follow.get(NAMESPACE, NAME);
+        if wanted(map.and_then(|m| m["data"][REQUEST].as_str())) {
+            return;
         }
     }
 }

@@ -1,6 +1,7 @@
 //! How a run ends, and why a step did not.
 
 use crate::api::ApiError;
+use crate::fit::Misfit;
 use crate::journal::JournalError;
 use crate::lock::LockError;
 use crate::run_dir::RunDirError;
@@ -59,6 +60,9 @@ pub enum RunError {
         /// This one.
         found: String,
     },
+    /// The plan does not fit the cluster any more.
+    #[error(transparent)]
+    Misfit(#[from] Misfit),
     /// The cluster can't be asked which it is.
     #[error("the API server could not be asked: {0}")]
     Api(#[from] ApiError),

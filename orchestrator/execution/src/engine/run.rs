@@ -4,9 +4,11 @@ use super::context::Running;
 use super::outcome::{Outcome, RunError, StepError};
 use super::{RunEvent, drive, mirror, rollback};
 use crate::api::{ApiError, path};
+use crate::fit;
 use crate::guards::Guard;
 use crate::journal::{Journal, Ledger};
 use crate::lock::{Known, Lock};
+use crate::observe::Settings;
 use crate::run_dir::RunDir;
 use crate::world::World;
 use futures::stream::{FuturesUnordered, StreamExt};
@@ -41,6 +43,7 @@ pub struct Engine {
     pause: CancellationToken,
     asked_by: String,
     hook: Option<JournalHook>,
+    facts: Option<Settings>,
 }
 
 impl Engine {
@@ -53,13 +56,21 @@ impl Engine {
         events: UnboundedSender<RunEvent>,
         pause: CancellationToken,
     ) -> Self {
-        Self { world, plan, run_dir, events, pause, asked_by: "a signal".into(), hook: None }
+        Self { world, plan, run_dir, events, pause, asked_by: "a signal".into(), hook: None, facts: None }
     }
 
     /// Who is named when `pause` is cancelled.
     #[must_use]
     pub fn asked_by(mut self, who: &str) -> Self {
         who.clone_into(&mut self.asked_by);
+        self
+    }
+
+    /// Compares the facts that the plan rests on with the cluster before the first step begins; `settings` say
+    /// how to look at it.
+    #[must_use]
+    pub fn comparing_facts(mut self, settings: Settings) -> Self {
+        self.facts = Some(settings);
         self
     }
 
@@ -182,6 +193,18 @@ impl Engine {
         )
         .await?;
         unwritten?;
+        // From the first step on the world differs by our own doing; then each step's check guards.
+        if let Some(settings) = self.facts.filter(|_| ledger.state(|s| s.steps.is_empty())) {
+            let compared = tokio::select! {
+                biased;
+                lost = lock.keep() => Err(RunError::from(lost)),
+                compared = fit::compare(&self.world, &self.plan, &settings) => compared.map_err(RunError::from),
+            };
+            if let Err(error) = compared {
+                lock.release().await;
+                return Err(error);
+            }
+        }
         ledger.set_epoch(lock.epoch());
         ledger.record(Record::Resumed)?;
         Ok(Running {
@@ -239,7 +262,8 @@ async fn forward(running: &Running, pause: &CancellationToken, asked_by: &str) -
     let mut under_way = FuturesUnordered::new();
     let mut names: BTreeSet<StepId> = BTreeSet::new();
     let mut reason: Option<(PauseReason, Option<StepId>)> = None;
-    let asked = mirror::asked_to_pause(running);
+    let api = running.world.api();
+    let asked = mirror::asked(&api, mirror::Request::Pause);
     tokio::pin!(asked);
     loop {
         if reason.is_none() {
@@ -266,9 +290,9 @@ async fn forward(running: &Running, pause: &CancellationToken, asked_by: &str) -
                 reason = Some((PauseReason::Requested { by: asked_by.to_owned() }, step));
                 running.stop.cancel();
             }
-            by = &mut asked, if reason.is_none() => {
+            () = &mut asked, if reason.is_none() => {
                 let step = names.first().cloned();
-                reason = Some((PauseReason::Requested { by }, step));
+                reason = Some((PauseReason::Requested { by: mirror::BY.to_owned() }, step));
                 running.stop.cancel();
             }
         }

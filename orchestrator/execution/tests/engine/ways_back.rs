@@ -8,7 +8,7 @@ use replank_execution::finalize::{FinalizeError, Retained};
 use replank_execution::orphans::orphans;
 use replank_execution::{Engine, Outcome, RunDir, RunEvent};
 use replank_planning::ids::StepId;
-use replank_planning::journal::Record;
+use replank_planning::journal::{Record, Standing};
 use replank_planning::plan::{Plan, Undo};
 use replank_planning::waiting::PauseReason;
 use serde_json::Value;
@@ -94,10 +94,10 @@ async fn a_run_pauses_at_a_safe_point_and_goes_on() {
     assert_eq!(reason, PauseReason::Requested { by: "Ctrl-C".into() });
     assert_eq!(step, Some(StepId::new("w1/create")));
     let status = mirror::read(&cluster.world().api()).await.unwrap().unwrap();
-    assert_eq!(status["state"], "paused");
+    assert_eq!(status.status.state, Standing::Paused);
     assert_eq!(apply(&cluster, &plan, directory.path()).await.unwrap(), Outcome::Finished);
     let status = mirror::read(&cluster.world().api()).await.unwrap().unwrap();
-    assert_eq!((&status["state"], &status["nodes"]["replaced"]), (&"finished".into(), &1.into()));
+    assert_eq!((status.status.state, status.status.nodes.replaced), (Standing::Finished, 1));
 }
 
 #[tokio::test(start_paused = true)]
@@ -107,11 +107,11 @@ async fn a_pause_can_be_asked_for_from_elsewhere() {
     let api = cluster.world().api();
     let ask = async {
         tokio::time::sleep(Duration::from_secs(20)).await;
-        mirror::request(&api, Some("pause")).await.unwrap();
+        mirror::request(&api, Some(mirror::Request::Pause)).await.unwrap();
     };
     let (outcome, ()) = tokio::join!(apply(&cluster, &plan, directory.path()), ask);
     let Outcome::Paused { reason, .. } = outcome.unwrap() else { panic!("not paused") };
-    assert_eq!(reason, PauseReason::Requested { by: "the cluster's mirror".into() });
+    assert_eq!(reason, PauseReason::Requested { by: mirror::BY.into() });
     assert_eq!(apply(&cluster, &plan, directory.path()).await.unwrap(), Outcome::Finished);
 }
 

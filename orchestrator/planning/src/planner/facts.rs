@@ -69,6 +69,11 @@ pub struct Change {
     pub now: String,
 }
 
+/// Whether a fact is a finding that stands in the way unless somebody accepts it.
+pub fn asks_for_consent(fact: &str) -> bool {
+    fact.starts_with(FINDING)
+}
+
 /// The facts that differ in a way that matters. A finding that went away by itself does not.
 pub fn changes(planned: &BTreeMap<String, String>, now: &BTreeMap<String, String>) -> Vec<Change> {
     let names: std::collections::BTreeSet<&String> = planned.keys().chain(now.keys()).collect();
@@ -77,7 +82,7 @@ pub fn changes(planned: &BTreeMap<String, String>, now: &BTreeMap<String, String
     names
         .into_iter()
         .filter(|name| planned.get(*name) != now.get(*name))
-        .filter(|name| !name.starts_with(FINDING) || now.contains_key(*name))
+        .filter(|name| !asks_for_consent(name) || now.contains_key(*name))
         .map(|name| Change { fact: name.clone(), planned: value(planned, name), now: value(now, name) })
         .collect()
 }

@@ -20,7 +20,7 @@ pub(crate) struct StepAccount {
 }
 
 /// The steps in the order of their beginning.
-pub(super) fn steps(plan: &Plan, entries: &[Entry]) -> Vec<StepAccount> {
+pub(crate) fn steps(plan: &Plan, entries: &[Entry]) -> Vec<StepAccount> {
     let mut found: Vec<StepAccount> = Vec::new();
     for entry in entries {
         match &entry.record {
@@ -45,7 +45,7 @@ pub(super) fn steps(plan: &Plan, entries: &[Entry]) -> Vec<StepAccount> {
 }
 
 /// How often each kind of waiting was told.
-pub(super) fn waits(entries: &[Entry]) -> BTreeMap<String, u64> {
+pub(crate) fn waits(entries: &[Entry]) -> BTreeMap<String, u64> {
     let mut found = BTreeMap::new();
     for entry in entries {
         if let Record::Waiting { waiting, .. } = &entry.record {
@@ -56,7 +56,7 @@ pub(super) fn waits(entries: &[Entry]) -> BTreeMap<String, u64> {
 }
 
 /// Seconds between two times of one journal.
-pub(super) fn seconds_between(from: &str, to: &str) -> Option<f64> {
+pub(crate) fn seconds_between(from: &str, to: &str) -> Option<f64> {
     let parse = |text: &str| text.parse::<k8s_openapi::jiff::Timestamp>().ok();
     let span = parse(to)?.duration_since(parse(from)?);
     Some((span.as_secs_f64() * 1000.0).round() / 1000.0)

@@ -1,0 +1,59 @@
+//! `replank check`.
+
+use crate::cluster::ClusterArguments;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::machines;
+use crate::output::findings::FindingsDocument;
+use crate::output::{self, Format};
+use crate::wish::{self, WishArguments};
+use clap::Args;
+use replank_execution::{Settings, World, observe};
+use replank_planning::checks::Consent;
+use replank_planning::intent::{Intent, ProviderChoice};
+use replank_planning::planner;
+use replank_provider_simulator::SimulatorProvider;
+use std::sync::Arc;
+
+/// The flags of `replank check`.
+#[derive(Debug, Args)]
+pub(crate) struct CheckArguments {
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    /// The provider of machines: a name, or the path of its executable. Without it nothing is said of
+    /// machines and hosts.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    #[command(flatten)]
+    wish: WishArguments,
+    /// Accepts a finding: for one object, or for all that there are now. May be repeated.
+    #[arg(long, value_name = "CODE[:OBJECT]", value_parser = wish::consent)]
+    accept: Vec<Consent>,
+    /// The findings' format.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// Tells what is in the way of a migration; changes nothing.
+pub(super) async fn run(arguments: &CheckArguments) -> Result<Exit, Failure> {
+    let mut intent = arguments.wish.over(Intent::default())?;
+    intent.accept.extend(arguments.accept.iter().cloned());
+    let client = arguments.cluster.connect().await?.client;
+    let (world, settings) = match &arguments.provider {
+        Some(name) => {
+            let choice = ProviderChoice { name: name.clone(), ..ProviderChoice::default() };
+            let plugin = machines::start(&choice, &arguments.cluster).await?;
+            let settings = Settings::with_provider(plugin.greeting().capabilities.clone());
+            (World::new(client, Arc::new(plugin)), settings)
+        }
+        // Without capabilities no provider is asked for anything; this one could not answer.
+        None => (World::new(client, Arc::new(SimulatorProvider::unconnected())), Settings::default()),
+    };
+    let state = observe(&world, &settings).await?;
+    let document = FindingsDocument::new(&planner::assess(&state, &intent).findings, &intent.accept);
+    match arguments.output {
+        Format::Json => output::document(&document),
+        Format::Text => output::data(&document.text()),
+    }
+    Ok(if document.blocked() { Exit::Blocked } else { Exit::Done })
+}

@@ -1,0 +1,95 @@
+//! `replank plan`.
+
+use crate::cluster::ClusterArguments;
+use crate::exit::Exit;
+use crate::failure::Failure;
+use crate::machines;
+use crate::output::findings::FindingsDocument;
+use crate::output::{self, Format};
+use crate::wish::{self, WishArguments};
+use clap::Args;
+use replank_execution::{Settings, World, observe};
+use replank_planning::checks::Consent;
+use replank_planning::intent::{Intent, ProviderChoice};
+use replank_planning::plan::Plan;
+use replank_planning::planner::{self, NotPlanned};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+/// The flags of `replank plan`.
+#[derive(Debug, Args)]
+pub(crate) struct PlanArguments {
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    /// The provider of machines: a name, or the path of its executable.
+    #[arg(long, value_name = "NAME")]
+    provider: Option<String>,
+    #[command(flatten)]
+    wish: WishArguments,
+    /// Accepts a finding: for one object, or for all that there are now; recorded in the plan. May be
+    /// repeated.
+    #[arg(long, value_name = "CODE[:OBJECT]", value_parser = wish::consent)]
+    accept: Vec<Consent>,
+    /// Where to write the plan that `replank apply` carries out.
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// The format of what is printed.
+    #[arg(short, long, value_enum, default_value_t = Format::Text)]
+    output: Format,
+}
+
+/// Makes a plan; changes nothing in the cluster.
+pub(super) async fn run(arguments: &PlanArguments) -> Result<Exit, Failure> {
+    let mut intent = arguments.wish.over(Intent::default())?;
+    intent.accept.extend(arguments.accept.iter().cloned());
+    let name = arguments.provider.clone().ok_or(Failure::NoProvider)?;
+    intent.provider = ProviderChoice { name, ..ProviderChoice::default() };
+    let connected = arguments.cluster.connect().await?;
+    let plugin = machines::start(&intent.provider, &arguments.cluster).await?;
+    let settings = Settings::with_provider(plugin.greeting().capabilities.clone());
+    let world = World::new(connected.client, Arc::new(plugin));
+    let state = observe(&world, &settings).await?;
+    match planner::plan(&state, &intent, env!("CARGO_PKG_VERSION")) {
+        Ok(plan) => tell(arguments, &plan),
+        Err(NotPlanned::Blocked(_) | NotPlanned::ConsentMissing(_)) => {
+            let found = FindingsDocument::new(&planner::assess(&state, &intent).findings, &intent.accept);
+            match arguments.output {
+                Format::Json => output::document(&found),
+                Format::Text => output::data(&found.text()),
+            }
+            Ok(Exit::Blocked)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+fn tell(arguments: &PlanArguments, plan: &Plan) -> Result<Exit, Failure> {
+    if let Some(path) = &arguments.out {
+        write(path, plan).map_err(|source| Failure::Unwritten { path: path.clone(), source })?;
+    }
+    match arguments.output {
+        Format::Json => output::document(plan),
+        Format::Text => output::data(&output::plan::text(plan)),
+    }
+    output::say(&match &arguments.out {
+        Some(path) => format!(
+            "\ncarry it out with\n  replank apply {}{}",
+            output::quoted(&path.display().to_string()),
+            arguments.cluster.flags()
+        ),
+        None => "\nkeep it with --out plan.json".to_owned(),
+    });
+    Ok(Exit::Done)
+}
+
+/// A file that is whole or not there.
+fn write(path: &Path, plan: &Plan) -> std::io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
+    serde_json::to_writer_pretty(&mut file, &plan)?;
+    file.write_all(b"\n")?;
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
+}
