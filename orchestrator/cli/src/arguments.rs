@@ -19,6 +19,8 @@ pub(crate) struct Arguments {
 /// The commands.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    /// The configuration file: its schema, and one to start from.
+    Config(crate::commands::ConfigArguments),
     /// The whole story on an embedded cluster: no cluster is needed.
     Demo(Box<DemoArguments>),
     /// Can this cluster be migrated? Findings, each with a code, a why and a fix. Exit status 3 if

@@ -5,7 +5,7 @@ use crate::confirm::Unconfirmed;
 use crate::exit::Exit;
 use crate::machines::MachinesError;
 use crate::runs::RunsError;
-use crate::wish::Unreadable;
+use crate::wish::{Unreadable, WishError};
 use replank_execution::api::ApiError;
 use replank_execution::finalize::FinalizeError;
 use replank_execution::fit::Misfit;
@@ -28,6 +28,8 @@ pub(crate) enum Failure {
     #[error(transparent)]
     File(#[from] Unreadable),
     #[error(transparent)]
+    Wish(#[from] WishError),
+    #[error(transparent)]
     Unconfirmed(#[from] Unconfirmed),
     #[error(transparent)]
     Observe(#[from] ObserveError),
@@ -47,7 +49,9 @@ pub(crate) enum Failure {
     Faulty(Vec<Fault>),
     #[error("{path} could not be written: {source}")]
     Unwritten { path: PathBuf, source: std::io::Error },
-    #[error("say which provider makes the machines: --provider NAME")]
+    #[error(
+        "say which provider makes the machines: --provider NAME, or `provider` in a file given with --config"
+    )]
     NoProvider,
     #[error("no run has been seen on this cluster; begin one with `replank apply`")]
     NoRun,
@@ -61,7 +65,9 @@ impl Failure {
     /// What a script is told.
     pub(crate) fn exit(&self) -> Exit {
         match self {
-            Self::File(_) | Self::NotAPlan { .. } | Self::Faulty(_) | Self::NoProvider => Exit::Usage,
+            Self::File(_) | Self::Wish(_) | Self::NotAPlan { .. } | Self::Faulty(_) | Self::NoProvider => {
+                Exit::Usage
+            }
             Self::Unconfirmed(_) | Self::Runs(_) => Exit::Usage,
             Self::Connect(ConnectError::File { .. } | ConnectError::Found(_)) => Exit::Usage,
             Self::Machines(MachinesError::NotFound(_)) => Exit::Usage,

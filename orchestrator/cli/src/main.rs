@@ -4,6 +4,7 @@ mod account;
 mod arguments;
 mod cluster;
 mod commands;
+mod config;
 mod confirm;
 mod demo;
 mod exit;

@@ -1,14 +1,18 @@
 //! What is wanted, as flags: each of them wins over the configuration file.
 
+use crate::config::{self, ConfigError};
 use clap::{Args, ValueEnum};
 use ipnet::IpNet;
 use replank_planning::checks::{Code, Consent};
-use replank_planning::intent::{Backend, Intent, Strategy};
+use replank_planning::intent::{Backend, Intent, Problem, Strategy, problems};
 use std::path::{Path, PathBuf};
 
 /// The migration that is wanted.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct WishArguments {
+    /// The configuration file; `replank config init` prints one to start from.
+    #[arg(long, value_name = "FILE", help_heading = "Migration")]
+    pub(crate) config: Option<PathBuf>,
     /// How the networks change places; rolling if it is left out.
     #[arg(long, value_enum, value_name = "NAME", help_heading = "Migration")]
     pub(crate) strategy: Option<StrategyName>,
@@ -49,6 +53,24 @@ pub(crate) enum BackendName {
     Wireguard,
 }
 
+/// Why it is not known what is wanted.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WishError {
+    /// The configuration file.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// A file that a flag names.
+    #[error(transparent)]
+    File(#[from] Unreadable),
+    /// The flags, or flags and file together.
+    #[error("this can't be meant:{}", shown(.0))]
+    Problems(Vec<Problem>),
+}
+
+fn shown(problems: &[Problem]) -> String {
+    problems.iter().map(|p| format!("\n  {}: {}", p.at.join("."), p.message)).collect()
+}
+
 /// A file that could not be read.
 #[derive(Debug, thiserror::Error)]
 #[error("{path} could not be read: {source}")]
@@ -68,11 +90,22 @@ pub(crate) fn read(path: &Path) -> Result<String, Unreadable> {
 }
 
 impl WishArguments {
+    /// What is wanted: what the file says, under what the flags say.
+    ///
+    /// # Errors
+    /// When a file can't be used, or both together can't be meant.
+    pub(crate) fn intent(&self) -> Result<Intent, WishError> {
+        let filed = self.config.as_deref().map(config::load).transpose()?.unwrap_or_default();
+        let intent = self.over(filed)?;
+        let found = problems(&intent);
+        if found.is_empty() { Ok(intent) } else { Err(WishError::Problems(found)) }
+    }
+
     /// Puts what the flags say over what was wanted before.
     ///
     /// # Errors
     /// When the manifest can't be read.
-    pub(crate) fn over(&self, mut intent: Intent) -> Result<Intent, Unreadable> {
+    fn over(&self, mut intent: Intent) -> Result<Intent, Unreadable> {
         if let Some(strategy) = self.strategy {
             intent.strategy = match strategy {
                 StrategyName::Rolling => Strategy::Rolling,

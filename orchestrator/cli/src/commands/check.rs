@@ -10,7 +10,7 @@ use crate::wish::{self, WishArguments};
 use clap::Args;
 use replank_execution::{Settings, World, observe};
 use replank_planning::checks::Consent;
-use replank_planning::intent::{Intent, ProviderChoice};
+use replank_planning::intent::ProviderChoice;
 use replank_planning::planner;
 use replank_provider_simulator::SimulatorProvider;
 use std::sync::Arc;
@@ -36,12 +36,16 @@ pub(crate) struct CheckArguments {
 
 /// Tells what is in the way of a migration; changes nothing.
 pub(super) async fn run(arguments: &CheckArguments) -> Result<Exit, Failure> {
-    let mut intent = arguments.wish.over(Intent::default())?;
+    let mut intent = arguments.wish.intent()?;
     intent.accept.extend(arguments.accept.iter().cloned());
     let client = arguments.cluster.connect().await?.client;
-    let (world, settings) = match &arguments.provider {
-        Some(name) => {
-            let choice = ProviderChoice { name: name.clone(), ..ProviderChoice::default() };
+    let filed = arguments.wish.config.is_some().then(|| intent.provider.clone());
+    let named = arguments.provider.as_ref().map(|name| match &filed {
+        Some(filed) if filed.name == *name => filed.clone(),
+        _ => ProviderChoice { name: name.clone(), ..ProviderChoice::default() },
+    });
+    let (world, settings) = match named.or(filed) {
+        Some(choice) => {
             let plugin = machines::start(&choice, &arguments.cluster).await?;
             let settings = Settings::with_provider(plugin.greeting().capabilities.clone());
             (World::new(client, Arc::new(plugin)), settings)

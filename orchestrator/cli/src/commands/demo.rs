@@ -117,9 +117,11 @@ fn refuse(error: &DemoError) -> Exit {
             }
             Exit::Blocked
         }
-        DemoError::File(_) | DemoError::Fault(_) | DemoError::Manifest(_) | DemoError::Guard(_) => {
-            Exit::Usage
-        }
+        DemoError::File(_)
+        | DemoError::Wish(_)
+        | DemoError::Fault(_)
+        | DemoError::Manifest(_)
+        | DemoError::Guard(_) => Exit::Usage,
         DemoError::Run(RunError::OtherCluster { .. }) => Exit::DoesNotFit,
         _ => Exit::Failed,
     }

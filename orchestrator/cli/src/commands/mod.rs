@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod config;
 mod demo;
 mod finalize;
 mod pause;
@@ -13,6 +14,7 @@ mod status;
 
 pub(crate) use apply::ApplyArguments;
 pub(crate) use check::CheckArguments;
+pub(crate) use config::ConfigArguments;
 pub(crate) use finalize::FinalizeArguments;
 pub(crate) use pause::PauseArguments;
 pub(crate) use plan::PlanArguments;
@@ -29,6 +31,7 @@ use crate::{logging, output};
 /// Runs the command that was asked for.
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
+        Command::Config(arguments) => config::run(&arguments),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Provider(arguments) => provider::run(&arguments),
         Command::Check(arguments) => in_real_time(check::run(&arguments)),

@@ -10,7 +10,7 @@ use crate::wish::{self, WishArguments};
 use clap::Args;
 use replank_execution::{Settings, World, observe};
 use replank_planning::checks::Consent;
-use replank_planning::intent::{Intent, ProviderChoice};
+use replank_planning::intent::ProviderChoice;
 use replank_planning::plan::Plan;
 use replank_planning::planner::{self, NotPlanned};
 use std::io::Write;
@@ -41,10 +41,16 @@ pub(crate) struct PlanArguments {
 
 /// Makes a plan; changes nothing in the cluster.
 pub(super) async fn run(arguments: &PlanArguments) -> Result<Exit, Failure> {
-    let mut intent = arguments.wish.over(Intent::default())?;
+    let mut intent = arguments.wish.intent()?;
     intent.accept.extend(arguments.accept.iter().cloned());
-    let name = arguments.provider.clone().ok_or(Failure::NoProvider)?;
-    intent.provider = ProviderChoice { name, ..ProviderChoice::default() };
+    match &arguments.provider {
+        Some(name) if *name != intent.provider.name => {
+            intent.provider = ProviderChoice { name: name.clone(), ..ProviderChoice::default() };
+        }
+        // The file names it, with its settings.
+        None if arguments.wish.config.is_none() => return Err(Failure::NoProvider),
+        _ => {}
+    }
     let connected = arguments.cluster.connect().await?;
     let plugin = machines::start(&intent.provider, &arguments.cluster).await?;
     let settings = Settings::with_provider(plugin.greeting().capabilities.clone());

@@ -2,7 +2,7 @@
 
 use super::account::{self, Account};
 use super::{DemoArguments, pace, record, secrets::Seeded};
-use crate::wish::{Unreadable, read};
+use crate::wish::{Unreadable, WishError, read};
 use replank_execution::clock::VirtualClock;
 use replank_execution::guards::UnknownGuard;
 use replank_execution::run_dir::RunDirError;
@@ -35,6 +35,9 @@ pub(crate) enum DemoError {
     /// A file could not be read.
     #[error(transparent)]
     File(#[from] Unreadable),
+    /// What is wanted makes no sense.
+    #[error(transparent)]
+    Wish(#[from] WishError),
     /// A file could not be written.
     #[error("{path} could not be written: {source}")]
     Written {
@@ -107,7 +110,7 @@ pub(crate) async fn tell(
     let guards = Guards::without(arguments.without_guard.iter().map(String::as_str))?;
     let faults = faults(arguments)?;
     let spec = spec(arguments)?;
-    let intent = arguments.wish.over(Intent::default())?;
+    let intent = arguments.wish.intent()?;
     let clock = Clock::fixed();
     let teller = Teller { progress, clock };
     teller.say(format!(

@@ -1,5 +1,9 @@
 //! What the operator wants: the configuration file, with everything the flags can say and more.
 
+mod problems;
+
+pub use problems::{Problem, problems};
+
 use crate::checks::Consent;
 use ipnet::IpNet;
 use schemars::JsonSchema;

@@ -1,0 +1,154 @@
+//! Wishes that contradict themselves: what is wrong with an intent whatever the cluster is like.
+
+use super::{Backend, Intent};
+use ipnet::IpNet;
+
+/// The smallest MTU that IPv4 hosts must take (RFC 791), and IPv6 links (RFC 8200).
+const LEAST_MTU: u32 = 576;
+const LEAST_MTU_V6: u32 = 1280;
+/// The largest that an Ethernet with jumbo frames carries.
+const LARGEST_MTU: u32 = 9216;
+
+/// Something in an intent that can't be meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Problem {
+    /// Which value, as the keys that lead to it.
+    pub at: Vec<String>,
+    /// What is wrong with it, and what to do.
+    pub message: String,
+}
+
+impl Problem {
+    fn new(at: &[&str], message: impl Into<String>) -> Self {
+        Self { at: at.iter().map(|key| (*key).to_owned()).collect(), message: message.into() }
+    }
+}
+
+/// Everything that can't be meant.
+pub fn problems(intent: &Intent) -> Vec<Problem> {
+    let mut found = Vec::new();
+    ranges(intent, &mut found);
+    flannel(intent, &mut found);
+    nodes(intent, &mut found);
+    found
+}
+
+fn ranges(intent: &Intent, found: &mut Vec<Problem>) {
+    let ranges = &intent.network.pod_cidrs;
+    for (at, range) in ranges.iter().enumerate() {
+        let here = ["network", "podCidrs", &at.to_string()];
+        if range.trunc() != *range {
+            let meant = range.trunc();
+            found.push(Problem::new(
+                &here,
+                format!("{range} is an address inside a range; the range itself is {meant}"),
+            ));
+        }
+        if ranges[..at].iter().any(|other| is_v6(other) == is_v6(range)) {
+            let family = if is_v6(range) { "IPv6" } else { "IPv4" };
+            found.push(Problem::new(
+                &here,
+                format!("there is an {family} range already; leave one of the two out"),
+            ));
+        }
+    }
+}
+
+fn is_v6(range: &IpNet) -> bool {
+    matches!(range, IpNet::V6(_))
+}
+
+fn flannel(intent: &Intent, found: &mut Vec<Problem>) {
+    let network = &intent.network;
+    if network.manifest.is_some() {
+        let decided = "the manifest decides it; leave this out, or the manifest";
+        if network.image.is_some() {
+            found.push(Problem::new(&["network", "image"], decided));
+        }
+        if network.mtu.is_some() {
+            found.push(Problem::new(&["network", "mtu"], decided));
+        }
+        if network.backend != Backend::default() {
+            found.push(Problem::new(&["network", "backend"], decided));
+        }
+    }
+    let least = if network.pod_cidrs.iter().any(is_v6) { LEAST_MTU_V6 } else { LEAST_MTU };
+    if let Some(mtu) = network.mtu
+        && !(least..=LARGEST_MTU).contains(&mtu)
+    {
+        let message = format!(
+            "an MTU of {mtu} bytes can't work with these ranges; give one from {least} to {LARGEST_MTU}"
+        );
+        found.push(Problem::new(&["network", "mtu"], message));
+    }
+    if network.image.as_deref() == Some("") {
+        found.push(Problem::new(
+            &["network", "image"],
+            "an image needs a name; leave it out for the tried one",
+        ));
+    }
+}
+
+fn nodes(intent: &Intent, found: &mut Vec<Problem>) {
+    if intent.nodes.max_surge == 0 {
+        let message = "without one more machine than there are nodes nothing can be replaced; give 1 or more";
+        found.push(Problem::new(&["nodes", "maxSurge"], message));
+    }
+    if intent.nodes.canary.as_deref() == Some("") {
+        found.push(Problem::new(&["nodes", "canary"], "name a worker; leave it out for the first by name"));
+    }
+    if intent.drain.deadline_seconds == 0 {
+        let message = "no drain ends in no time; give the seconds after which the run pauses, such as 900";
+        found.push(Problem::new(&["drain", "deadlineSeconds"], message));
+    }
+    if intent.provider.name.trim().is_empty() {
+        found.push(Problem::new(
+            &["provider", "name"],
+            "name a provider; `replank provider list` shows those that are found",
+        ));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn with(change: impl FnOnce(&mut Intent)) -> Vec<String> {
+        let mut intent = Intent::default();
+        change(&mut intent);
+        problems(&intent).into_iter().map(|p| p.at.join(".")).collect()
+    }
+
+    #[test]
+    fn nothing_is_wrong_with_the_default() {
+        assert_eq!(problems(&Intent::default()), []);
+    }
+
+    #[test]
+    fn what_can_not_be_meant_is_named() {
+        let ranges = |texts: &[&str]| texts.iter().map(|t| t.parse().unwrap()).collect::<Vec<IpNet>>();
+        assert_eq!(
+            with(|i| i.network.pod_cidrs = ranges(&["10.1.0.0/16", "10.2.0.0/16"])),
+            ["network.podCidrs.1"]
+        );
+        assert_eq!(with(|i| i.network.pod_cidrs = ranges(&["10.1.2.3/16"])), ["network.podCidrs.0"]);
+        assert_eq!(
+            with(|i| i.network.pod_cidrs = ranges(&["10.1.0.0/16", "fd00::/48"])),
+            Vec::<String>::new()
+        );
+        assert_eq!(with(|i| i.network.mtu = Some(100)), ["network.mtu"]);
+        let narrow = |i: &mut Intent| {
+            i.network.pod_cidrs = ranges(&["fd00::/48"]);
+            i.network.mtu = Some(1200);
+        };
+        assert_eq!(with(narrow), ["network.mtu"]);
+        let both = |i: &mut Intent| {
+            i.network.manifest = Some("kind: ConfigMap".into());
+            i.network.image = Some("flannel:1".into());
+            i.network.backend = Backend::HostGw;
+        };
+        assert_eq!(with(both), ["network.image", "network.backend"]);
+        assert_eq!(with(|i| i.nodes.max_surge = 0), ["nodes.maxSurge"]);
+        assert_eq!(with(|i| i.drain.deadline_seconds = 0), ["drain.deadlineSeconds"]);
+    }
+}
