@@ -10,6 +10,7 @@ use replank_execution::api::ApiError;
 use replank_execution::finalize::FinalizeError;
 use replank_execution::fit::Misfit;
 use replank_execution::journal::JournalError;
+use replank_execution::orphans::OrphansError;
 use replank_execution::run_dir::RunDirError;
 use replank_execution::{ObserveError, RunError};
 use replank_planning::lint::Fault;
@@ -41,6 +42,8 @@ pub(crate) enum Failure {
     Run(#[from] RunError),
     #[error(transparent)]
     Finalize(#[from] FinalizeError),
+    #[error(transparent)]
+    Orphans(#[from] OrphansError),
     #[error("the cluster's mirror could not be used: {0}")]
     Mirror(#[from] ApiError),
     #[error("{path} is not a plan of this version of replank: {reason}; make one with `replank plan`")]

@@ -1,5 +1,6 @@
 //! `replank provider`.
 
+mod gc;
 mod list;
 
 use crate::exit::Exit;
@@ -29,6 +30,9 @@ enum ProviderCommand {
     /// made under clusters of their own, and taken away again; what was there before is never
     /// changed.
     Check(CheckArguments),
+    /// Shows what runs made on this cluster that no Node is and no run remembers; deletes it with
+    /// --delete.
+    Gc(gc::GcArguments),
     /// The plugins beside this program and on PATH, with their versions and what they can do.
     List(list::ListArguments),
 }
@@ -109,6 +113,7 @@ pub(crate) fn run(arguments: &ProviderArguments) -> Exit {
         }
         ProviderCommand::Check(arguments) => check_one(arguments),
         ProviderCommand::List(arguments) => list::run(arguments),
+        ProviderCommand::Gc(arguments) => super::in_real_time(gc::run(arguments)),
     }
 }
 

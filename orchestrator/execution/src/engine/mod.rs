@@ -23,4 +23,4 @@ pub mod run;
 pub use context::StepContext;
 pub use event::RunEvent;
 pub use outcome::{Outcome, RunError, StepError};
-pub use run::Engine;
+pub use run::{Engine, cluster_uid};
