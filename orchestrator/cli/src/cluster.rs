@@ -69,6 +69,11 @@ impl Connected {
 }
 
 impl ClusterArguments {
+    /// Whether a cluster was asked for, rather than found.
+    pub(crate) fn is_named(&self) -> bool {
+        self.kubeconfig.is_some() || self.context.is_some()
+    }
+
     /// Reads the configuration and makes a client; asks the server nothing.
     ///
     /// # Errors

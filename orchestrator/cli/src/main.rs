@@ -14,6 +14,8 @@ mod machines;
 mod output;
 mod runs;
 mod signals;
+mod survey;
+mod telling;
 mod timeline;
 mod wish;
 

@@ -5,13 +5,14 @@ use crate::cluster::{ClusterArguments, Connected};
 use crate::confirm::confirmed;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::output::{self, Format, lines};
+use crate::output::{self, Format};
 use crate::signals::Signals;
-use crate::{machines, runs, wish};
+use crate::telling::{self, Narrator, Told};
+use crate::{logging, machines, runs, wish};
 use clap::Args;
 use replank_execution::api::Api;
 use replank_execution::engine::mirror::{self, Request};
-use replank_execution::{Engine, Outcome, RunDir, RunError, RunEvent, Settings, World};
+use replank_execution::{Engine, Outcome, RunDir, RunError, Settings, World};
 use replank_planning::ids::StepId;
 use replank_planning::journal::RunPhase;
 use replank_planning::lint;
@@ -19,7 +20,6 @@ use replank_planning::plan::Plan;
 use replank_planning::waiting::PauseReason;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::mpsc::UnboundedReceiver;
 use tokio_util::sync::CancellationToken;
 
 /// The flags of `replank apply`.
@@ -143,7 +143,10 @@ impl Task {
         signals: &mut Signals,
     ) -> Result<Option<Outcome>, Failure> {
         let run_dir = RunDir::open(&self.directory)?;
-        let (events, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let (events, happened) = tokio::sync::mpsc::unbounded_channel();
+        let (told, inbox) = tokio::sync::mpsc::unbounded_channel();
+        let aside = told.downgrade();
+        logging::divert(aside.clone());
         let pause = CancellationToken::new();
         let engine = Engine::new(world.clone(), self.plan.clone(), run_dir, events, pause.clone())
             .asked_by("a signal")
@@ -156,14 +159,21 @@ impl Task {
         };
         let interrupted = async {
             let which = signals.next().await;
-            output::say(&format!("{which}: pausing at the next safe point; once more stops now"));
+            let text = format!("{which}: pausing at the next safe point; once more stops now");
+            if let Some(told) = aside.upgrade() {
+                let _ = told.send(Told::Said(text));
+            }
             pause.cancel();
             signals.next().await;
         };
-        let telling = async { tokio::join!(driving, narrate(inbox, self.format)) };
+        let journalled = RunDir::look(&self.directory).ok().and_then(|(_, journalled)| journalled);
+        let state = journalled.map(|j| j.state).unwrap_or_default();
+        let narrator = Narrator::new(self.format, &self.plan, state);
+        let telling =
+            async { tokio::join!(driving, telling::forward(happened, told), narrator.follow(inbox)) };
         tokio::select! {
             biased;
-            (outcome, ()) = telling => Ok(Some(outcome?)),
+            (outcome, (), ()) = telling => Ok(Some(outcome?)),
             () = interrupted => Ok(None),
         }
     }
@@ -181,31 +191,6 @@ impl Task {
             Outcome::Finished | Outcome::RolledBack => Exit::Done,
             Outcome::Paused { .. } => Exit::Paused,
             Outcome::NoWayBack { .. } | Outcome::Stuck { .. } => Exit::Failed,
-        }
-    }
-}
-
-async fn narrate(mut inbox: UnboundedReceiver<RunEvent>, format: Format) {
-    let mut said = None;
-    while let Some(event) = inbox.recv().await {
-        if let RunEvent::Waiting { step: None, waiting } = &event {
-            let text = waiting.to_string();
-            if said.as_ref() != Some(&text) {
-                output::say(&text);
-                said = Some(text);
-            }
-        }
-        match format {
-            Format::Json => {
-                if let Some(document) = lines::document(&event) {
-                    output::document_line(&document);
-                }
-            }
-            Format::Text => {
-                if let Some(line) = lines::line(&event) {
-                    output::say(&line);
-                }
-            }
         }
     }
 }

@@ -3,17 +3,14 @@
 use crate::cluster::ClusterArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::machines;
 use crate::output::findings::FindingsDocument;
 use crate::output::{self, Format};
+use crate::survey::survey;
 use crate::wish::{self, WishArguments};
 use clap::Args;
-use replank_execution::{Settings, World, observe};
 use replank_planning::checks::Consent;
 use replank_planning::intent::ProviderChoice;
 use replank_planning::planner;
-use replank_provider_simulator::SimulatorProvider;
-use std::sync::Arc;
 
 /// The flags of `replank check`.
 #[derive(Debug, Args)]
@@ -38,22 +35,12 @@ pub(crate) struct CheckArguments {
 pub(super) async fn run(arguments: &CheckArguments) -> Result<Exit, Failure> {
     let mut intent = arguments.wish.intent()?;
     intent.accept.extend(arguments.accept.iter().cloned());
-    let client = arguments.cluster.connect().await?.client;
     let filed = arguments.wish.config.is_some().then(|| intent.provider.clone());
     let named = arguments.provider.as_ref().map(|name| match &filed {
         Some(filed) if filed.name == *name => filed.clone(),
         _ => ProviderChoice { name: name.clone(), ..ProviderChoice::default() },
     });
-    let (world, settings) = match named.or(filed) {
-        Some(choice) => {
-            let plugin = machines::start(&choice, &arguments.cluster).await?;
-            let settings = Settings::with_provider(plugin.greeting().capabilities.clone());
-            (World::new(client, Arc::new(plugin)), settings)
-        }
-        // Without capabilities no provider is asked for anything; this one could not answer.
-        None => (World::new(client, Arc::new(SimulatorProvider::unconnected())), Settings::default()),
-    };
-    let state = observe(&world, &settings).await?;
+    let state = survey(&arguments.cluster, named.or(filed).as_ref()).await?;
     let document = FindingsDocument::new(&planner::assess(&state, &intent).findings, &intent.accept);
     match arguments.output {
         Format::Json => output::document(&document),

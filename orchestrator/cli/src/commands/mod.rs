@@ -31,7 +31,7 @@ use crate::{logging, output};
 /// Runs the command that was asked for.
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
-        Command::Config(arguments) => config::run(&arguments),
+        Command::Config(arguments) => in_real_time(config::run(&arguments)),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Provider(arguments) => provider::run(&arguments),
         Command::Check(arguments) => in_real_time(check::run(&arguments)),

@@ -3,19 +3,17 @@
 use crate::cluster::ClusterArguments;
 use crate::exit::Exit;
 use crate::failure::Failure;
-use crate::machines;
 use crate::output::findings::FindingsDocument;
 use crate::output::{self, Format};
+use crate::survey::survey;
 use crate::wish::{self, WishArguments};
 use clap::Args;
-use replank_execution::{Settings, World, observe};
 use replank_planning::checks::Consent;
 use replank_planning::intent::ProviderChoice;
 use replank_planning::plan::Plan;
 use replank_planning::planner::{self, NotPlanned};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 /// The flags of `replank plan`.
 #[derive(Debug, Args)]
@@ -51,11 +49,7 @@ pub(super) async fn run(arguments: &PlanArguments) -> Result<Exit, Failure> {
         None if arguments.wish.config.is_none() => return Err(Failure::NoProvider),
         _ => {}
     }
-    let connected = arguments.cluster.connect().await?;
-    let plugin = machines::start(&intent.provider, &arguments.cluster).await?;
-    let settings = Settings::with_provider(plugin.greeting().capabilities.clone());
-    let world = World::new(connected.client, Arc::new(plugin));
-    let state = observe(&world, &settings).await?;
+    let state = survey(&arguments.cluster, Some(&intent.provider)).await?;
     match planner::plan(&state, &intent, env!("CARGO_PKG_VERSION")) {
         Ok(plan) => tell(arguments, &plan),
         Err(NotPlanned::Blocked(_) | NotPlanned::ConsentMissing(_)) => {

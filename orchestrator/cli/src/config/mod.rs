@@ -12,7 +12,7 @@ mod starting;
 
 pub(crate) use document::schema;
 pub(crate) use error::ConfigError;
-pub(crate) use starting::starting_file;
+pub(crate) use starting::{Seen, starting_file};
 
 use document::Document;
 use error::Wrong;
@@ -61,6 +61,7 @@ fn parse(path: &Path, text: &str) -> Result<Document, ConfigError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use replank_planning::checks::{Code, Consent};
     use replank_planning::intent::Strategy;
 
     fn read(text: &str) -> Result<Intent, String> {
@@ -147,26 +148,42 @@ mod tests {
 
     #[test]
     fn the_starting_file_says_what_is_so_without_it() {
-        assert_eq!(read(&starting_file()).unwrap(), Intent::default());
-        insta::assert_snapshot!(starting_file());
+        assert_eq!(read(&starting_file("simulator", None)).unwrap(), Intent::default());
+        insta::assert_snapshot!(starting_file("simulator", None));
+    }
+
+    #[test]
+    fn a_starting_file_for_a_cluster_names_what_is_there() {
+        let seen = Seen {
+            old: Some("Calico v3.30.3 (manifest)".into()),
+            ranges: vec!["10.245.0.0/16".parse().unwrap(), "fd00:244::/56".parse().unwrap()],
+            canary: Some("node-7".into()),
+            consents: vec![Consent { code: Code::BarePod, object: Some("Pod shop/debug: \"x\"".into()) }],
+        };
+        let text = starting_file("./my provider", Some(&seen));
+        assert_eq!(read(&text).unwrap().provider.name, "./my provider");
+        let taken = uncommented(&text).replace("# accept", "accept").replace("# - {", "- {");
+        let intent = read(&taken).unwrap();
+        assert_eq!(intent.accept, seen.consents);
+        assert_eq!(intent.network.pod_cidrs, seen.ranges);
+        assert_eq!(intent.nodes.canary, seen.canary);
+        insta::assert_snapshot!(text);
+    }
+
+    fn uncommented(text: &str) -> String {
+        text.lines()
+            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
+            .fold(String::new(), |all, line| all + line + "\n")
     }
 
     #[test]
     fn every_line_of_the_starting_file_can_be_taken_in() {
-        let uncommented: String = starting_file()
-            .lines()
-            .map(|line| line.strip_prefix("#: ").unwrap_or(line))
-            .fold(String::new(), |mut all, line| {
-                all.push_str(line);
-                all.push('\n');
-                all
-            });
-        read(&uncommented).unwrap();
+        read(&uncommented(&starting_file("simulator", None))).unwrap();
     }
 
     #[test]
     fn the_schema_names_every_key_of_the_starting_file() {
-        let document: serde_json::Value = serde_saphyr::from_str(&starting_file()).unwrap();
+        let document: serde_json::Value = serde_saphyr::from_str(&starting_file("simulator", None)).unwrap();
         let schema = serde_json::to_value(schema()).unwrap();
         assert_eq!(schema["additionalProperties"], false);
         for key in document.as_object().unwrap().keys() {

@@ -33,20 +33,26 @@ pub(crate) struct View {
 
 enum Surface {
     Live(Frame),
-    Lines,
+    /// The last waiting of the run itself: its progress is no news.
+    Lines(Option<String>),
 }
 
 impl View {
     /// The view that fits stderr.
     pub(crate) fn on_stderr() -> Self {
-        let surface = Frame::on_stderr().map_or(Surface::Lines, Surface::Live);
+        let surface = Frame::on_stderr().map_or(Surface::Lines(None), Surface::Live);
         Self { surface, board: None }
+    }
+
+    /// Lines, wherever stderr goes.
+    pub(crate) fn in_lines() -> Self {
+        Self { surface: Surface::Lines(None), board: None }
     }
 
     /// Says a sentence that stays.
     pub(crate) fn said(&mut self, text: &str) {
         match &mut self.surface {
-            Surface::Lines => say(text),
+            Surface::Lines(_) => say(text),
             Surface::Live(frame) => {
                 frame.above(text);
                 self.draw();
@@ -65,9 +71,14 @@ impl View {
         if let Some(board) = &mut self.board {
             board.take(event);
         }
-        match &self.surface {
-            Surface::Lines => {
-                if let Some(line) = lines::line(event) {
+        match &mut self.surface {
+            Surface::Lines(waiting) => {
+                let line = match event {
+                    RunEvent::Waiting { step: None, waiting: now } => Some(now.to_string())
+                        .filter(|text| waiting.replace(text.clone()).as_ref() != Some(text)),
+                    _ => lines::line(event),
+                };
+                if let Some(line) = line {
                     say(&line);
                 }
             }

@@ -216,6 +216,15 @@ impl Install {
     }
 }
 
+impl fmt::Display for Install {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.version.as_str() {
+            "" => write!(f, "Calico ({})", self.kind),
+            version => write!(f, "Calico {version} ({})", self.kind),
+        }
+    }
+}
+
 impl fmt::Display for InstallKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
