@@ -2,7 +2,7 @@
 
 use crate::telling::Told;
 use std::io::{self, IsTerminal, Write};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 use tokio::sync::mpsc::WeakUnboundedSender;
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
@@ -23,7 +23,7 @@ pub(crate) fn begin() {
 
 /// From now on lines are told there, for as long as anyone listens.
 pub(crate) fn divert(telling: WeakUnboundedSender<Told>) {
-    *TELLING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(telling);
+    *TELLING.lock().unwrap_or_else(PoisonError::into_inner) = Some(telling);
 }
 
 /// Makes a writer for each line.
@@ -55,7 +55,7 @@ impl Drop for Line {
     fn drop(&mut self) {
         let text = String::from_utf8_lossy(&self.0);
         let text = text.trim_end();
-        let telling = TELLING.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone();
+        let telling = TELLING.lock().unwrap_or_else(PoisonError::into_inner).clone();
         match telling.and_then(|telling| telling.upgrade()) {
             Some(telling) if telling.send(Told::Said(text.to_owned())).is_ok() => {}
             _ => {

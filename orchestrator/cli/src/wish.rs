@@ -165,8 +165,7 @@ mod tests {
 
     #[test]
     fn flags_win_over_what_was_wanted_before_and_nothing_else_changes() {
-        let mut before = Intent::default();
-        before.strategy = Strategy::Cutover;
+        let mut before = Intent { strategy: Strategy::Cutover, ..Intent::default() };
         before.network.mtu = Some(1400);
         let none = WishArguments::default().over(before.clone()).unwrap();
         assert_eq!(none, before);

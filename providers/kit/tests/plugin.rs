@@ -208,7 +208,7 @@ async fn a_line_that_never_ended_is_told_of_one_that_hangs() {
 
 #[tokio::test]
 async fn what_a_plugin_started_itself_ends_with_it() {
-    let script = script(r#"sleep 600 & printf '%s' $! > child; read -r line; printf 'rubbish\n'; wait"#);
+    let script = script(r"sleep 600 & printf '%s' $! > child; read -r line; printf 'rubbish\n'; wait");
     get(&script).await.unwrap_err();
     let child = std::fs::read_to_string(script.folder.join("child")).unwrap();
     let alive = || {

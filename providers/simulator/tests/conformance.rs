@@ -50,12 +50,8 @@ async fn nothing_is_touched_without_the_word() {
     assert_eq!(report.summary.failed, 0, "{}", shown(&report));
     assert_eq!(cluster.datacenter.effects().len(), effects, "something was changed");
     let reason = |name: &str| {
-        report
-            .cases
-            .iter()
-            .find(|c| c.name == name)
-            .map(|c| (c.result, c.reason.clone()))
-            .unwrap_or_else(|| panic!("{name}"))
+        let case = report.cases.iter().find(|c| c.name == name).expect(name);
+        (case.result, case.reason.clone())
     };
     let (result, why) = reason("delete/again_is_done");
     assert_eq!(result, Outcome::Skipped);

@@ -63,7 +63,7 @@ pub(super) async fn run(arguments: &ApplyArguments) -> Result<Exit, Failure> {
     connected.announce();
     let question = format!("This replaces {} nodes of {}.", task.plan.slots.len(), connected.shown());
     confirmed(arguments.yes, &question)?;
-    task.carry_out(&connected, &arguments.cluster, Direction::Forward).await
+    Box::pin(task.carry_out(&connected, &arguments.cluster, Direction::Forward)).await
 }
 
 /// Reads a plan and reads it again as a reviewer would.
@@ -114,7 +114,8 @@ impl Task {
         let settings = Settings::with_provider(plugin.greeting().capabilities.clone());
         let world = World::new(connected.client.clone(), Arc::new(plugin));
         loop {
-            let Some(outcome) = self.once(&world, &settings, &direction, &mut signals).await? else {
+            let Some(outcome) = Box::pin(self.once(&world, &settings, &direction, &mut signals)).await?
+            else {
                 let journalled = RunDir::look(&self.directory).ok().and_then(|(_, journalled)| journalled);
                 output::say(&half_done(&self.plan, journalled.as_ref()));
                 return Ok(Exit::Failed);

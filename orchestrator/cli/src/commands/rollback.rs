@@ -47,5 +47,5 @@ pub(super) async fn run(arguments: &RollbackArguments) -> Result<Exit, Failure> 
     confirmed(arguments.yes, &format!("This undoes the run in {}.", directory.display()))?;
     let task = Task { plan, directory, format: arguments.output, next };
     let to = arguments.to.clone().map(StepId::new);
-    task.carry_out(&connected, &arguments.cluster, Direction::Back(to)).await
+    Box::pin(task.carry_out(&connected, &arguments.cluster, Direction::Back(to))).await
 }

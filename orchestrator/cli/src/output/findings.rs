@@ -30,6 +30,9 @@ impl Found {
     }
 }
 
+/// Whether a finding belongs to a group.
+type Belongs = fn(&Found) -> bool;
+
 impl FindingsDocument {
     /// All findings, with the consents that were given.
     pub(crate) fn new(findings: &[Finding], consents: &[Consent]) -> Self {
@@ -49,7 +52,7 @@ impl FindingsDocument {
     /// The findings by severity, weightiest first.
     pub(crate) fn text(&self) -> String {
         let mut parts = Vec::new();
-        let groups: [(&str, fn(&Found) -> bool); 5] = [
+        let groups: [(&str, Belongs); 5] = [
             ("Blockers: no plan is made while one stands", |f| f.finding.severity == Severity::Blocker),
             ("Consent needed: accept each with --accept CODE[:OBJECT]", |f| f.accepted == Some(false)),
             ("Accepted", |f| f.accepted == Some(true)),
@@ -67,7 +70,7 @@ impl FindingsDocument {
     }
 
     fn verdict(&self) -> String {
-        let count = |test: fn(&Found) -> bool| self.findings.iter().filter(|f| test(f)).count();
+        let count = |test: Belongs| self.findings.iter().filter(|f| test(f)).count();
         let blockers = count(|f| f.finding.severity == Severity::Blocker);
         let open = count(|f| f.accepted == Some(false));
         match (blockers, open) {

@@ -9,8 +9,7 @@ use replank_provider_protocol::{Keeping, Role};
 
 /// The plan in words: what for, which nodes, in which order, what can't be undone, what was accepted.
 pub(crate) fn text(plan: &Plan) -> String {
-    let mut parts = vec![heading(plan), nodes(plan), steps(plan)];
-    parts.extend(no_return(plan));
+    let mut parts = vec![heading(plan), nodes(plan), steps(plan), no_return(plan)];
     parts.extend(accepted(plan));
     parts.extend(warnings(plan));
     parts.join("\n\n")
@@ -165,7 +164,7 @@ fn does(action: &Action) -> &'static str {
     }
 }
 
-fn no_return(plan: &Plan) -> Option<String> {
+fn no_return(plan: &Plan) -> String {
     let lines: Vec<String> = plan
         .steps
         .iter()
@@ -177,9 +176,9 @@ fn no_return(plan: &Plan) -> Option<String> {
         })
         .collect();
     if lines.is_empty() {
-        return Some("Every step can be undone until `replank finalize`.".to_owned());
+        return "Every step can be undone until `replank finalize`.".to_owned();
     }
-    Some(format!("Points of no return: what comes before them can't be undone after\n{}", lines.join("\n")))
+    format!("Points of no return: what comes before them can't be undone after\n{}", lines.join("\n"))
 }
 
 fn accepted(plan: &Plan) -> Option<String> {

@@ -5,9 +5,11 @@ use crate::plans;
 use crate::runs::apply;
 use replank_execution::orphans::{Made, Orphan, Remembered, Standing, collect, orphans};
 use replank_execution::{Outcome, RunDir};
+use replank_planning::journal::RunState;
 use replank_planning::plan::Plan;
 use replank_provider_protocol::verbs::{CreateParams, MachineParams, MachineSpec, Mutation};
 use replank_provider_protocol::{Epoch, OperationId, Role, RunId};
+use std::collections::BTreeMap;
 
 /// The mutation of whoever had the lock first.
 fn mutation(plan: &Plan, run: &RunId, operation: &str) -> Mutation {
@@ -26,7 +28,7 @@ async fn lost_machine(cluster: &Cluster, plan: &Plan, run: &RunId) -> String {
         name: format!("lost-{run}"),
         role: Role::Worker,
         like: like.as_str().into(),
-        labels: Default::default(),
+        labels: BTreeMap::default(),
     };
     let params = CreateParams {
         mutation: mutation(plan, run, &format!("{run}/lost")),
@@ -101,7 +103,7 @@ async fn what_a_run_may_still_take_up_is_no_orphan_of_a_forgotten_one() {
     let plan = plans::replacing(cluster.observed().await, &["w1"]);
     let run = plan.run_id().unwrap();
     lost_machine(&cluster, &plan, &run).await;
-    let state = Default::default();
+    let state = RunState::default();
     let found =
         orphans(&cluster.world(), &plan.cluster.uid, &[Remembered { plan: &plan, state: &state }]).await;
     assert_eq!(shown(&found.unwrap()), [(format!("lost-{run}"), Standing::Unfinished)]);
