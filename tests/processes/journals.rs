@@ -6,7 +6,7 @@
 
 use crate::support::operator::WHOLE;
 use crate::support::program::{Program, eventually, path_of};
-use crate::support::{Operator, SMALL, Simulator, lacks_apply, simulator::Size};
+use crate::support::{Operator, SMALL, Simulator, simulator::Size};
 use replank_tests::skip;
 use serde_json::Value;
 use std::ffi::OsString;
@@ -79,9 +79,6 @@ fn quiet(command: &mut Command) -> bool {
 
 #[test]
 fn a_full_disk_stops_the_run_before_the_act_and_it_goes_on_once_there_is_room() {
-    if lacks_apply("a_full_disk_stops_the_run_before_the_act_and_it_goes_on_once_there_is_room") {
-        return;
-    }
     let story = "a_full_disk_stops_the_run_before_the_act_and_it_goes_on_once_there_is_room";
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
@@ -107,9 +104,6 @@ fn a_full_disk_stops_the_run_before_the_act_and_it_goes_on_once_there_is_room() 
 
 #[test]
 fn a_read_only_disk_is_said_and_nothing_is_done() {
-    if lacks_apply("a_read_only_disk_is_said_and_nothing_is_done") {
-        return;
-    }
     let story = "a_read_only_disk_is_said_and_nothing_is_done";
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
@@ -140,9 +134,6 @@ fn apply_under(operator: &Operator<'_>, wrapper: &[&str]) -> Program {
 
 #[test]
 fn a_limit_of_file_sizes_stops_the_run_before_the_act() {
-    if lacks_apply("a_limit_of_file_sizes_stops_the_run_before_the_act") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let mut run = operator.apply();
@@ -162,9 +153,6 @@ fn a_limit_of_file_sizes_stops_the_run_before_the_act() {
 
 #[test]
 fn an_fsync_that_fails_stops_the_run_before_the_act() {
-    if lacks_apply("an_fsync_that_fails_stops_the_run_before_the_act") {
-        return;
-    }
     let story = "an_fsync_that_fails_stops_the_run_before_the_act";
     if !quiet(Command::new("strace").args(["-o", "/dev/null", "true"])) {
         skip(story, "there is no strace that may trace");
@@ -194,9 +182,6 @@ fn an_fsync_that_fails_stops_the_run_before_the_act() {
 
 #[test]
 fn a_journal_that_is_damaged_or_anothers_is_refused_and_nothing_is_changed() {
-    if lacks_apply("a_journal_that_is_damaged_or_anothers_is_refused_and_nothing_is_changed") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let mut run = operator.apply();

@@ -2,7 +2,7 @@
 
 use crate::support::operator::WHOLE;
 use crate::support::program::send_all;
-use crate::support::{Chance, Operator, Program, SMALL, Simulator, lacks_apply};
+use crate::support::{Chance, Operator, Program, SMALL, Simulator};
 use rustix::process::Signal;
 use std::time::{Duration, Instant};
 
@@ -68,25 +68,16 @@ fn kill_apply(story: &str) {
 
 #[test]
 fn apply_is_killed_fifty_times() {
-    if lacks_apply("apply_is_killed_fifty_times") {
-        return;
-    }
     kill_apply("apply is killed");
 }
 
 #[test]
 fn apply_is_killed_fifty_times_more() {
-    if lacks_apply("apply_is_killed_fifty_times_more") {
-        return;
-    }
     kill_apply("apply is killed once more");
 }
 
 #[test]
 fn the_plugin_is_killed_fifty_times() {
-    if lacks_apply("the_plugin_is_killed_fifty_times") {
-        return;
-    }
     until_killed("the plugin is killed", 50, |chance, operator, run| {
         // It lives from one call on; killed between two calls, it is started again by the second.
         let lines = operator.lines();
@@ -105,9 +96,6 @@ fn the_plugin_is_killed_fifty_times() {
 
 #[test]
 fn both_are_killed_twenty_times() {
-    if lacks_apply("both_are_killed_twenty_times") {
-        return;
-    }
     until_killed("both are killed", 20, |chance, operator, run| {
         moment(chance, operator, run);
         let plugins = run.children();

@@ -1,4 +1,5 @@
 //! Suites in which the simulator, the provider and replank are programs of their own.
+mod commands;
 mod demo;
 mod journals;
 mod kills;

@@ -2,7 +2,7 @@
 
 use crate::support::operator::WHOLE;
 use crate::support::program::eventually;
-use crate::support::{Operator, Program, SMALL, Simulator, lacks_apply};
+use crate::support::{Operator, Program, SMALL, Simulator};
 use std::time::Duration;
 
 /// How long the server is away.
@@ -39,9 +39,6 @@ fn ends_done(simulator: Simulator, mut run: Program, excused: &[&str]) {
 
 #[test]
 fn the_api_server_is_away_for_a_minute_for_everybody() {
-    if lacks_apply("the_api_server_is_away_for_a_minute_for_everybody") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let (operator, run) = under_way(&simulator);
     simulator.raise("api-server-away");
@@ -53,9 +50,6 @@ fn the_api_server_is_away_for_a_minute_for_everybody() {
 
 #[test]
 fn the_api_server_gives_replank_no_answer_for_a_minute() {
-    if lacks_apply("the_api_server_gives_replank_no_answer_for_a_minute") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let (operator, run) = under_way(&simulator);
     simulator.raise("no-answer:client=replank");
@@ -66,9 +60,6 @@ fn the_api_server_gives_replank_no_answer_for_a_minute() {
 
 #[test]
 fn every_watch_ends_after_five_seconds() {
-    if lacks_apply("every_watch_ends_after_five_seconds") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     simulator.raise("watch-ends:delay=5s");
     let (_operator, run) = under_way(&simulator);
@@ -77,9 +68,6 @@ fn every_watch_ends_after_five_seconds() {
 
 #[test]
 fn every_answer_takes_two_seconds() {
-    if lacks_apply("every_answer_takes_two_seconds") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let (_operator, run) = under_way(&simulator);
     simulator.raise("slow:delay=2s");

@@ -1,7 +1,7 @@
 //! A plan is for the cluster that it was made for, as it was.
 
 use crate::support::program::eventually;
-use crate::support::{Operator, SMALL, Simulator, lacks_apply};
+use crate::support::{Operator, SMALL, Simulator};
 use serde_json::json;
 use std::time::Duration;
 
@@ -16,9 +16,6 @@ const POLICIES: &str = "/apis/networking.k8s.io/v1/namespaces/default/networkpol
 
 #[test]
 fn what_does_not_matter_may_change() {
-    if lacks_apply("what_does_not_matter_may_change") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let deployments = "/apis/apps/v1/namespaces/shop/deployments";
@@ -47,9 +44,6 @@ fn what_does_not_matter_may_change() {
 
 #[test]
 fn what_matters_is_named_and_nothing_is_done() {
-    if lacks_apply("what_matters_is_named_and_nothing_is_done") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let refuses = |words: &[&str]| {
@@ -79,9 +73,6 @@ fn what_matters_is_named_and_nothing_is_done() {
 
 #[test]
 fn a_consent_for_one_object_does_not_cover_another() {
-    if lacks_apply("a_consent_for_one_object_does_not_cover_another") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator);
     let consents = operator.consents();

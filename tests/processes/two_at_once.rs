@@ -2,7 +2,7 @@
 
 use crate::support::operator::WHOLE;
 use crate::support::program::{eventually, send_all};
-use crate::support::{Chance, Operator, Program, SMALL, Simulator, lacks_apply};
+use crate::support::{Chance, Operator, Program, SMALL, Simulator};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::time::{Duration, Instant};
@@ -33,11 +33,6 @@ fn waits(operator: &Operator<'_>, code: &str) -> bool {
 
 #[test]
 fn a_second_apply_in_the_same_directory_is_refused_and_a_killed_one_takes_its_lock_back_at_once() {
-    if lacks_apply(
-        "a_second_apply_in_the_same_directory_is_refused_and_a_killed_one_takes_its_lock_back_at_once",
-    ) {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let mut first = operator.apply();
@@ -62,9 +57,6 @@ fn a_second_apply_in_the_same_directory_is_refused_and_a_killed_one_takes_its_lo
 
 #[test]
 fn a_copy_elsewhere_waits_the_lease_out_and_says_so() {
-    if lacks_apply("a_copy_elsewhere_waits_the_lease_out_and_says_so") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let mut first = operator.apply();
@@ -96,9 +88,6 @@ fn a_copy_elsewhere_waits_the_lease_out_and_says_so() {
 
 #[test]
 fn of_two_that_begin_at_once_one_acts() {
-    if lacks_apply("of_two_that_begin_at_once_one_acts") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let one = Operator::new(&simulator).planned();
     let other = one.elsewhere();
@@ -116,9 +105,6 @@ fn of_two_that_begin_at_once_one_acts() {
 
 #[test]
 fn one_that_was_stopped_past_its_lease_does_nothing_when_it_goes_on() {
-    if lacks_apply("one_that_was_stopped_past_its_lease_does_nothing_when_it_goes_on") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let mut chance = Chance::new("stopped and continued");
@@ -148,9 +134,6 @@ fn one_that_was_stopped_past_its_lease_does_nothing_when_it_goes_on() {
 
 #[test]
 fn what_an_older_epoch_still_sends_is_denied() {
-    if lacks_apply("what_an_older_epoch_still_sends_is_denied") {
-        return;
-    }
     let simulator = Simulator::start(SMALL);
     let operator = Operator::new(&simulator).planned();
     let mut first = operator.apply();
@@ -221,32 +204,20 @@ fn arrives_late(fault: &str, name: &str, before: usize) -> usize {
 
 #[test]
 fn a_change_of_an_object_that_arrives_late_changes_nothing() {
-    if lacks_apply("a_change_of_an_object_that_arrives_late_changes_nothing") {
-        return;
-    }
     arrives_late("slow:client=replank/:verb=patch:resource=nodes", "a patch", 10);
 }
 
 #[test]
 fn an_eviction_that_arrives_late_sends_nobody_away() {
-    if lacks_apply("an_eviction_that_arrives_late_sends_nobody_away") {
-        return;
-    }
     arrives_late("slow:client=replank/:verb=create:resource=pods/eviction", "an eviction", 20);
 }
 
 #[test]
 fn a_node_that_is_deleted_late_is_not_the_new_one() {
-    if lacks_apply("a_node_that_is_deleted_late_is_not_the_new_one") {
-        return;
-    }
     arrives_late("slow:client=replank/:verb=delete:resource=nodes", "a deletion", 20);
 }
 
 #[test]
 fn a_change_of_a_machine_that_arrives_late_is_denied() {
-    if lacks_apply("a_change_of_a_machine_that_arrives_late_is_denied") {
-        return;
-    }
     assert!(arrives_late("machine-api-slow", "a machine's change", 20) > 0);
 }

@@ -312,13 +312,41 @@ async fn changed_within(follow: &mut Follow, most: Duration) {
     let _ = tokio::time::timeout(most, first).await;
 }
 
+/// Who had the lock last, and when that was shown.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Beat {
+    /// A machine and a run directory; empty once it was given back.
+    pub holder: String,
+    /// The last renewal, RFC 3339, by the holder's clock.
+    pub renewed: String,
+    /// How long a renewal holds.
+    pub lasts: Duration,
+}
+
+/// The lock as the cluster shows it, if anyone ever had it.
+///
+/// # Errors
+/// As the server said.
+pub async fn beat(api: &Api) -> Result<Option<Beat>, ApiError> {
+    let lease = api.find(&lease_path()).await?;
+    Ok(lease.map(|lease| Beat {
+        holder: text(&lease, "/spec/holderIdentity").to_owned(),
+        renewed: text(&lease, "/spec/renewTime").to_owned(),
+        lasts: lasts(&lease),
+    }))
+}
+
+fn lasts(lease: &Value) -> Duration {
+    let seconds = lease.pointer("/spec/leaseDurationSeconds").and_then(Value::as_u64);
+    seconds.map_or(LEASE, Duration::from_secs)
+}
+
 fn held_by_other(lease: &Value, us: &str) -> Option<(String, Duration)> {
     let holder = text(lease, "/spec/holderIdentity");
     if holder.is_empty() || holder == us {
         return None;
     }
-    let seconds = lease.pointer("/spec/leaseDurationSeconds").and_then(Value::as_u64);
-    Some((holder.to_owned(), seconds.map_or(LEASE, Duration::from_secs)))
+    Some((holder.to_owned(), lasts(lease)))
 }
 
 fn epoch_of(lease: &Value) -> u64 {

@@ -11,6 +11,6 @@ pub(crate) mod program;
 pub(crate) mod simulator;
 
 pub(crate) use chance::Chance;
-pub(crate) use operator::{Operator, lacks_apply};
+pub(crate) use operator::Operator;
 pub(crate) use program::Program;
 pub(crate) use simulator::{SMALL, Simulator};

@@ -2,7 +2,6 @@
 
 use super::program::{Ended, Program, path_of};
 use super::simulator::Simulator;
-use replank_tests::skip;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::ffi::{OsStr, OsString};
@@ -15,16 +14,6 @@ use tempfile::TempDir;
 const SHORT: Duration = Duration::from_secs(60);
 /// How long a whole migration may take.
 pub(crate) const WHOLE: Duration = Duration::from_secs(400);
-
-/// Whether this build of `replank` has no `apply` to try; a story that can't be told says so.
-pub(crate) fn lacks_apply(story: &str) -> bool {
-    let help = Command::new(path_of("replank")).args(["apply", "--help"]).output();
-    let lacks = !help.is_ok_and(|output| output.status.success());
-    if lacks {
-        skip(story, "this build of replank has no `apply`");
-    }
-    lacks
-}
 
 /// Someone at a machine of their own: a home, a state directory, a plan.
 pub(crate) struct Operator<'s> {
@@ -102,7 +91,7 @@ impl<'s> Operator<'s> {
         self.start(arguments).ends_within(SHORT)
     }
 
-    fn kubeconfig(&self) -> String {
+    pub(crate) fn kubeconfig(&self) -> String {
         self.simulator.kubeconfig().display().to_string()
     }
 

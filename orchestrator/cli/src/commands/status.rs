@@ -5,11 +5,13 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::status::StatusDocument;
 use crate::output::{self, Format};
-use crate::runs;
+use crate::{runs, timeline};
 use clap::Args;
 use replank_execution::RunDir;
 use replank_execution::api::Api;
+use replank_execution::clock::{SystemClock, WallClock, micros};
 use replank_execution::engine::mirror;
+use replank_execution::lock;
 use replank_planning::intent::API_VERSION;
 use replank_planning::journal::{RunState, Standing, Status};
 use serde_json::json;
@@ -86,10 +88,21 @@ fn of_directory(path: &Path) -> Result<StatusDocument, Failure> {
     Ok(document)
 }
 
-/// The status that the run itself wrote into its cluster.
+/// The status that the run itself wrote into its cluster. A process that ended without a word could not
+/// write that it did: its lock tells, by this machine's clock.
 async fn mirrored(api: &Api) -> Result<StatusDocument, Failure> {
     let seen = mirror::read(api).await?.ok_or(Failure::NoRun)?;
     let mut document = StatusDocument::new(seen.run.to_string(), seen.status);
+    if document.status.state == Standing::Running {
+        let beat = lock::beat(api).await?.filter(|beat| beat.holder == seen.holder);
+        let now = micros(SystemClock.now());
+        let age = beat.as_ref().and_then(|beat| timeline::seconds_between(&beat.renewed, &now));
+        let lasts = beat.as_ref().map(|beat| beat.lasts.as_secs_f64());
+        if age.zip(lasts).is_none_or(|(age, lasts)| age > lasts) {
+            document.status.state = Standing::Interrupted;
+            document.last_sign = beat.map(|beat| beat.renewed);
+        }
+    }
     document.holder = Some(seen.holder);
     Ok(document)
 }

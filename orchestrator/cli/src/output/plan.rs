@@ -6,6 +6,7 @@ use replank_planning::cidr;
 use replank_planning::intent::Strategy;
 use replank_planning::plan::{Action, Plan, PlannedStep, Slot, Undo};
 use replank_provider_protocol::{Keeping, Role};
+use std::collections::BTreeMap;
 
 /// The plan in words: what for, which nodes, in which order, what can't be undone, what was accepted.
 pub(crate) fn text(plan: &Plan) -> String {
@@ -122,13 +123,21 @@ fn line(step: &PlannedStep) -> String {
             )
         }
         Action::SetControllerManagerFlags(act) => format!("set {}", flags(&act.set)),
-        Action::RecordControllerManagerFlags(act) => format!("record {}", flags(&act.set)),
+        Action::RecordControllerManagerFlags(act) => recorded(&act.set),
         action => does(action).to_owned(),
     };
     format!("{}: {what}", step.id)
 }
 
-fn flags(set: &std::collections::BTreeMap<String, String>) -> String {
+/// Flags that are kubeadm's own need no record: what was recorded before is taken out.
+fn recorded(set: &BTreeMap<String, String>) -> String {
+    match set.is_empty() {
+        true => "let kubeadm's own flags of the controller-manager count again".to_owned(),
+        false => format!("record {} with kubeadm", flags(set)),
+    }
+}
+
+fn flags(set: &BTreeMap<String, String>) -> String {
     set.iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>().join(" ")
 }
 

@@ -23,6 +23,9 @@ pub(crate) struct StatusDocument {
     /// Who carries it out, where the cluster's mirror says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) holder: Option<String>,
+    /// When that process was heard of last, where it should have been heard of since.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) last_sign: Option<String>,
     /// Where it stands.
     #[serde(flatten)]
     pub(crate) status: Status,
@@ -38,6 +41,7 @@ impl StatusDocument {
             cluster: None,
             run_dir: None,
             holder: None,
+            last_sign: None,
             status,
         }
     }
@@ -59,6 +63,7 @@ impl StatusDocument {
         let nodes = format!("{} of {} replaced", status.nodes.replaced, status.nodes.total);
         tell("nodes", Some(&nodes));
         tell("holder", self.holder.as_deref());
+        tell("silent", self.last_sign.as_ref().map(|at| format!("since {at}")).as_deref());
         lines.join("\n")
     }
 
