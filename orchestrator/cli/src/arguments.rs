@@ -1,8 +1,8 @@
 //! The command line.
 
 use crate::commands::{
-    ApplyArguments, CheckArguments, FinalizeArguments, PauseArguments, PlanArguments, ResumeArguments,
-    RollbackArguments, StatusArguments,
+    ApplyArguments, CheckArguments, FinalizeArguments, PauseArguments, PlanArguments, RbacArguments,
+    ResumeArguments, RollbackArguments, StatusArguments,
 };
 use crate::demo::DemoArguments;
 use clap::{Parser, Subcommand};
@@ -40,6 +40,8 @@ pub(crate) enum Command {
     Rollback(Box<RollbackArguments>),
     /// Gives up the way back: deletes retained machines, snapshots and the run's backup.
     Finalize(Box<FinalizeArguments>),
+    /// The least rights: to look at a cluster, or with a plan to carry it out; as manifests for kubectl.
+    Rbac(RbacArguments),
     /// Providers: the programs that make, stop and delete machines.
     Provider(crate::commands::ProviderArguments),
 }

@@ -5,7 +5,7 @@
 //! - [`run_dir`]: a run's directory; [`journal`]: records on disk before the act, and what they fold to.
 //! - [`mod@observe`]: the cluster as it is now.
 //! - [`fit`]: whether a plan still fits the cluster.
-//! - [`lock`]: one actor per cluster.
+//! - [`rights`]: whether the API server will allow it all; [`lock`]: one actor per cluster.
 //! - [`engine`]: the graph of steps, forward and back; [`steps`]: what each action does.
 //! - [`finalize`]: giving up the way back; [`orphans`]: what nobody remembers.
 //! - [`clock`]: wall time from one source.
@@ -21,6 +21,7 @@ pub mod journal;
 pub mod lock;
 pub mod observe;
 pub mod orphans;
+pub mod rights;
 pub mod run_dir;
 pub mod steps;
 pub mod world;

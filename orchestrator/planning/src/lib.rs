@@ -9,6 +9,7 @@
 //! - [`cidr`]: ranges and their allocation.
 //! - [`checks`]: what stands in the way, as findings.
 //! - [`plan`]: what will be done, and [`planner`], which decides it; [`lint`] reads it again.
+//! - [`rights`]: what the API server must allow for it.
 //! - [`journal`]: what was done, and the state of a run as a fold over it.
 //! - [`waiting`]: why nothing happens right now.
 
@@ -24,5 +25,6 @@ pub mod lint;
 pub mod object;
 pub mod plan;
 pub mod planner;
+pub mod rights;
 pub mod state;
 pub mod waiting;

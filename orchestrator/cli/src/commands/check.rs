@@ -5,7 +5,7 @@ use crate::exit::Exit;
 use crate::failure::Failure;
 use crate::output::findings::FindingsDocument;
 use crate::output::{self, Format};
-use crate::survey::survey;
+use crate::survey::{missing_rights, survey};
 use crate::wish::{self, WishArguments};
 use clap::Args;
 use replank_planning::checks::Consent;
@@ -41,7 +41,9 @@ pub(super) async fn run(arguments: &CheckArguments) -> Result<Exit, Failure> {
         _ => ProviderChoice { name: name.clone(), ..ProviderChoice::default() },
     });
     let state = survey(&arguments.cluster, named.or(filed).as_ref()).await?;
-    let document = FindingsDocument::new(&planner::assess(&state, &intent).findings, &intent.accept);
+    let mut findings = planner::assess(&state, &intent).findings;
+    findings.extend(missing_rights(&arguments.cluster, &state, &intent).await?);
+    let document = FindingsDocument::new(&findings, &intent.accept);
     match arguments.output {
         Format::Json => output::document(&document),
         Format::Text => output::data(&document.text()),

@@ -8,6 +8,7 @@ mod finalize;
 mod pause;
 mod plan;
 mod provider;
+mod rbac;
 mod resume;
 mod rollback;
 mod status;
@@ -19,6 +20,7 @@ pub(crate) use finalize::FinalizeArguments;
 pub(crate) use pause::PauseArguments;
 pub(crate) use plan::PlanArguments;
 pub(crate) use provider::ProviderArguments;
+pub(crate) use rbac::RbacArguments;
 pub(crate) use resume::ResumeArguments;
 pub(crate) use rollback::RollbackArguments;
 pub(crate) use status::StatusArguments;
@@ -34,6 +36,7 @@ pub(crate) fn run(arguments: Arguments) -> Exit {
         Command::Config(arguments) => in_real_time(config::run(&arguments)),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Provider(arguments) => provider::run(&arguments),
+        Command::Rbac(arguments) => rbac::run(&arguments),
         Command::Check(arguments) => in_real_time(check::run(&arguments)),
         Command::Plan(arguments) => in_real_time(plan::run(&arguments)),
         Command::Apply(arguments) => in_real_time(apply::run(&arguments)),

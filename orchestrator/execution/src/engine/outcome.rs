@@ -4,6 +4,7 @@ use crate::api::ApiError;
 use crate::fit::Misfit;
 use crate::journal::JournalError;
 use crate::lock::LockError;
+use crate::rights::MissingRights;
 use crate::run_dir::RunDirError;
 use replank_planning::ids::StepId;
 use replank_planning::waiting::{PauseReason, Refusal, Waiting};
@@ -60,6 +61,11 @@ pub enum RunError {
         /// This one.
         found: String,
     },
+    /// The API server will not allow all of it.
+    #[error(
+        "the API server does not allow you what this plan needs:{0}\nNothing was done. `replank rbac PLAN` prints the roles for it"
+    )]
+    Rights(MissingRights),
     /// The plan does not fit the cluster any more.
     #[error(transparent)]
     Misfit(#[from] Misfit),

@@ -15,6 +15,7 @@ use futures::stream::{FuturesUnordered, StreamExt};
 use replank_planning::ids::{ClusterUid, Epoch, StepId};
 use replank_planning::journal::{Entry, Header, Record, RunPhase, RunState, SCHEMA, StepPhase};
 use replank_planning::plan::{Action, Plan, PlannedStep};
+use replank_planning::rights;
 use replank_planning::waiting::{PauseReason, Waiting};
 use replank_provider_protocol::Role;
 use std::collections::BTreeSet;
@@ -148,12 +149,17 @@ impl Engine {
             }
             .into());
         }
-        let found = self.cluster().await?;
+        let found = self.first_contact(|| cluster_uid(&self.world)).await?;
         if found != self.plan.cluster.uid {
             return Err(RunError::OtherCluster {
                 planned: self.plan.cluster.uid.to_string(),
                 found: found.to_string(),
             });
+        }
+        let needed = rights::needed(&self.plan);
+        let api = self.world.api();
+        if let Some(missing) = self.first_contact(|| crate::rights::missing(&api, &needed)).await? {
+            return Err(RunError::Rights(missing));
         }
         let mut journal = self.run_dir.open_journal(read.as_ref().map_or(0, |r| r.whole))?;
         if let Some(hook) = self.hook {
@@ -220,10 +226,14 @@ impl Engine {
         })
     }
 
-    async fn cluster(&self) -> Result<ClusterUid, ApiError> {
+    /// Asks the API server with some patience.
+    async fn first_contact<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ApiError>
+    where
+        F: Future<Output = Result<T, ApiError>>,
+    {
         let mut tries = 0;
         loop {
-            match cluster_uid(&self.world).await {
+            match ask().await {
                 Err(error) if error.may_pass() && tries < FIRST_CONTACT_TRIES => {
                     tries += 1;
                     let waiting = Waiting::ApiServer { reason: error.message };

@@ -14,5 +14,6 @@ mod migration;
 mod observing;
 mod orphans;
 mod plans;
+mod rights;
 mod runs;
 mod ways_back;

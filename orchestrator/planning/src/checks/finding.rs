@@ -82,6 +82,8 @@ pub enum Code {
     ControllerManagerWouldCrash,
     /// A Flannel that is there already.
     FlannelPresent,
+    /// Something that the API server does not allow whoever asks.
+    MissingRight,
 }
 
 impl fmt::Display for Code {
