@@ -59,7 +59,7 @@ impl Kubeadm<'_> {
             data.insert(secret_key(name), json!(STANDARD.encode(lock(&key, name, &file.content))));
         }
         // The Secret goes with a token that lives two hours.
-        let token = self.machine.site.hex_id(&format!("certs-token/{}", self.machine.site.clock.micro_now()));
+        let token = self.unused_token().await?;
         let (id, secret) = (&token[..6], &token[6..22]);
         let expiry = self.machine.site.clock.now().checked_add(2.hours())?;
         let owner = json!({
@@ -86,6 +86,20 @@ impl Kubeadm<'_> {
             "data": data,
         });
         Ok(self.api.create_or_replace(&collection, &certs).await?)
+    }
+
+    /// A token that is nobody's yet: two uploads at one moment have two.
+    async fn unused_token(&self) -> Result<String, Failure> {
+        let now = self.machine.site.clock.micro_now();
+        let mut at = 0_u32;
+        loop {
+            let token = self.machine.site.hex_id(&format!("certs-token/{now}/{at}"));
+            let name = format!("bootstrap-token-{}", &token[..6]);
+            if self.api.find(&core("kube-system", "secrets", &name)).await?.is_none() {
+                return Ok(token);
+            }
+            at += 1;
+        }
     }
 
     /// Fetches the shared certificates with the key that locked them.

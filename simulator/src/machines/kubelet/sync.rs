@@ -33,6 +33,9 @@ type Sender = mpsc::UnboundedSender<Message>;
 pub(super) async fn advance(session: &mut Session, worker: &mut PodWorker, sender: &Sender) -> Next {
     let retry = session.machine.site.durations.api_retry;
     if worker.is_orphan_mirror() {
+        if worker.is_gone() {
+            return Next::Forget;
+        }
         return match delete_object(session, worker).await {
             Ok(()) => Next::Forget,
             Err(_) => Next::At(Instant::now() + retry),
@@ -209,11 +212,8 @@ async fn finish(session: &mut Session, worker: &mut PodWorker) -> Step {
 async fn delete_object(session: &Session, worker: &PodWorker) -> Result<(), ApiFailure> {
     let (namespace, name) = worker.full_name();
     let options = json!({"gracePeriodSeconds": 0, "preconditions": {"uid": worker.uid()}});
-    match session.api.delete(&core(&namespace, "pods", &name), &options).await {
-        // Another pod of this name is there by now.
-        Err(failure) if failure.is_conflict() => Ok(()),
-        other => other,
-    }
+    // A conflict may be another pod of this name, which the watch will tell, or one that passes.
+    session.api.delete(&core(&namespace, "pods", &name), &options).await
 }
 
 async fn make_sandbox(session: &mut Session, worker: &mut PodWorker) -> Step {
@@ -336,8 +336,9 @@ async fn write_status(session: &mut Session, worker: &mut PodWorker) -> Result<(
     let path = format!("{}/status", core(&namespace, "pods", &name));
     match session.api.patch(&path, Patch::Strategic, &patch).await {
         Ok(()) => {}
-        // The pod is gone, or another has its name: the watch will say so.
-        Err(failure) if failure.is_not_found() || failure.is_conflict() => {}
+        // The pod is gone: the watch will say so. So it will where another has its name; any other conflict
+        // passes.
+        Err(failure) if failure.is_not_found() => {}
         Err(failure) => {
             session.last_error(&failure);
             return Err(failure);
