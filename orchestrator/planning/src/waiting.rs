@@ -49,6 +49,20 @@ pub enum Waiting {
         /// Its own word for it; `Unknown` is not ready.
         reason: String,
     },
+    /// kubeadm has not yet made a Node a control plane.
+    JoinUnfinished {
+        /// Which.
+        node: NodeName,
+        /// What is missing.
+        missing: String,
+    },
+    /// A new machine's join has failed: it is taken away again, and another one is made in its place.
+    MachineGivenUp {
+        /// The machine.
+        machine: MachineId,
+        /// Why.
+        reason: String,
+    },
     /// Pods of a DaemonSet or Deployment are not ready.
     Rollout {
         /// Whose pods.
@@ -162,6 +176,8 @@ impl Waiting {
             Self::ControllerManager { .. } => "controllerManager",
             Self::NodeMissing { .. } => "nodeMissing",
             Self::NodeNotReady { .. } => "nodeNotReady",
+            Self::JoinUnfinished { .. } => "joinUnfinished",
+            Self::MachineGivenUp { .. } => "machineGivenUp",
             Self::Rollout { .. } => "rollout",
             Self::ObjectGone { .. } => "objectGone",
             Self::Draining { .. } => "draining",
@@ -189,6 +205,12 @@ impl fmt::Display for Waiting {
             }
             Self::NodeMissing { machine } => write!(f, "waiting for machine {machine} to register its Node"),
             Self::NodeNotReady { node, reason } => write!(f, "waiting for node {node} to be ready: {reason}"),
+            Self::JoinUnfinished { node, missing } => {
+                write!(f, "waiting for kubeadm to end the join of {node}: {missing}")
+            }
+            Self::MachineGivenUp { machine, reason } => {
+                write!(f, "giving up machine {machine}, and making another in its place: {reason}")
+            }
             Self::Rollout { object, node: Some(node), .. } => {
                 write!(f, "waiting for the pod of {object} on {node} to be ready")
             }

@@ -1,7 +1,7 @@
 //! The replacement is let in: podCIDR, labels, taints, gate, and everything that must be ready.
 
 use super::Step;
-use super::create_machine::{certificates, token};
+use super::create_machine::{again, certificates, token};
 use super::support::{
     GATE_LABEL, NEW_SIDE, UNADMITTED, condition, items, not_ready, pod_ready, taint_json, text,
 };
@@ -41,28 +41,22 @@ impl Step for AdmitNodeStep {
         true
     }
 
+    /// A join that has not ended in time is for a person to look at. Whoever has the run go on has had that
+    /// chance: if it does not end then either, it never will, and another machine is made.
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
-        let until = Instant::now() + Duration::from_secs(self.0.deadline_seconds);
-        let new = NodeRef::New { slot: self.0.slot.clone() };
-        let cidrs = self.cidrs(cx);
-        let (name, uid) = self.with_free_range(cx, &new, &cidrs).await?;
-        self.let_in(cx, &name, &uid, &cidrs).await?;
-        let mut views = Views::of(cx, &name).await?;
-        let patient = self.patient_daemon_sets(cx).await?;
-        self.settle(cx, &mut views, &name, &patient, until).await?;
-        super::fence::without_taint(
-            cx,
-            &path::node(name.as_str()),
-            &json!({"key": UNADMITTED, "effect": "NoSchedule"}),
-        )
-        .await?;
-        self.settle(cx, &mut views, &name, &self.0.daemon_sets, until).await?;
-        // It has joined for good: nothing that let it in is left lying about.
-        token::delete(cx, &self.0.slot).await?;
-        if cx.slot(&self.0.slot)?.role == Role::ControlPlane {
-            certificates::delete(cx).await?;
+        let slot = cx.slot(&self.0.slot)?;
+        if again::is_due(cx, slot).await? {
+            again::anew(cx, slot).await?;
         }
-        Ok(json!({"node": name, "uid": uid}))
+        match self.admit(cx).await {
+            Err(StepError::Deadline { waiting, .. })
+                if cx.attempt() > 1 && matches!(*waiting, Waiting::JoinUnfinished { .. }) =>
+            {
+                again::again(cx, slot, &waiting.to_string()).await?;
+                self.admit(cx).await
+            }
+            other => other,
+        }
     }
 
     /// Sends the pods away; the machine goes with the undoing of its creation.
@@ -90,6 +84,30 @@ impl Step for AdmitNodeStep {
 }
 
 impl AdmitNodeStep {
+    async fn admit(&self, cx: &StepContext<'_>) -> Result<Value, StepError> {
+        let until = Instant::now() + Duration::from_secs(self.0.deadline_seconds);
+        let new = NodeRef::New { slot: self.0.slot.clone() };
+        let cidrs = self.cidrs(cx);
+        let (name, uid) = self.with_free_range(cx, &new, &cidrs).await?;
+        self.let_in(cx, &name, &uid, &cidrs).await?;
+        let mut views = Views::of(cx, &name).await?;
+        let patient = self.patient_daemon_sets(cx).await?;
+        self.settle(cx, &mut views, &name, &patient, until).await?;
+        super::fence::without_taint(
+            cx,
+            &path::node(name.as_str()),
+            &json!({"key": UNADMITTED, "effect": "NoSchedule"}),
+        )
+        .await?;
+        self.settle(cx, &mut views, &name, &self.0.daemon_sets, until).await?;
+        // It has joined for good: nothing that let it in is left lying about.
+        token::delete(cx, &self.0.slot).await?;
+        if cx.slot(&self.0.slot)?.role == Role::ControlPlane {
+            certificates::delete(cx).await?;
+        }
+        Ok(json!({"node": name, "uid": uid}))
+    }
+
     fn cidrs(&self, cx: &StepContext<'_>) -> Vec<String> {
         // Without the guard every node gets the first slot's range: what allocation is there to prevent.
         let first = cx.plan().slots.first().map(|s| &s.new.pod_cidrs);
@@ -223,6 +241,7 @@ impl AdmitNodeStep {
             .get("", name.as_str())
             .ok_or_else(|| StepError::changed(format!("Node {name}"), "it went while it was let in"))?;
         let wait = |reason: String| Ok(Some(Waiting::NodeNotReady { node: name.clone(), reason }));
+        let unfinished = |missing: String| Ok(Some(Waiting::JoinUnfinished { node: name.clone(), missing }));
         if let Some(reason) = not_ready(node) {
             return wait(reason);
         }
@@ -234,10 +253,10 @@ impl AdmitNodeStep {
                 !views.pods.get("kube-system", &format!("{server}-{name}")).is_some_and(pod_ready)
             });
             if let Some(server) = missing {
-                return wait(format!("its {server} is not ready"));
+                return unfinished(format!("its {server} is not ready"));
             }
             if node["metadata"]["labels"].get(super::create_machine::CONTROL_PLANE).is_none() {
-                return wait("kubeadm has not ended its join".into());
+                return unfinished("it has not the label of a control plane".into());
             }
         }
         for object in daemon_sets {

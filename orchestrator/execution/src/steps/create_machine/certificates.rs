@@ -3,21 +3,28 @@
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
 use crate::steps::support::{items, text};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use replank_cloud_init::Secret;
 use replank_planning::late::NodeRef;
 use replank_planning::plan::Slot;
 use replank_provider_protocol::{MachineState, Role};
-use serde_json::json;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// Where kubeadm's configuration lies while it runs: in memory, for root only.
 const CONFIGURATION: &str = "/run/replank/upload-certs.yaml";
 
+/// How kubeadm describes the token whose end is the end of an upload.
+const STAND_IN: &str = "Proxy for managing TTL for the kubeadm-certs secret";
+
 /// Uploads the certificates from a control plane that runs, and answers their key. The key is chosen
-/// once for a step and kept in the run's backup: a machine that was ordered before a crash holds it.
+/// once for a step and kept in the run's backup: a machine that was ordered before a crash holds it. `machine`
+/// numbers the machines that one attempt orders.
 ///
 /// # Errors
 /// When no control plane's host can do it.
-pub async fn upload(cx: &StepContext<'_>) -> Result<Secret, StepError> {
+pub async fn upload(cx: &StepContext<'_>, machine: u32) -> Result<Secret, StepError> {
     let entropy = cx.running.world.entropy.clone();
     let key = cx.running.run_dir.secret(&format!("{}.certificate-key", cx.step.id), || {
         let mut bytes = [0_u8; 32];
@@ -39,18 +46,18 @@ pub async fn upload(cx: &StepContext<'_>) -> Result<Secret, StepError> {
             "kubernetesVersion": version,
         }),
     );
-    let machine = uploader(cx).await?;
-    let host = cx.host(machine);
-    let attempt = cx.attempt();
-    host.write(&format!("certs-config-{attempt}"), CONFIGURATION, Some((configuration.as_bytes(), 0o600)))
+    let host = cx.host(uploader(cx).await?);
+    // Each machine that is ordered has an upload of its own: an effect has one operation.
+    let which = format!("{}-{machine}", cx.attempt());
+    host.write(&format!("certs-config-{which}"), CONFIGURATION, Some((configuration.as_bytes(), 0o600)))
         .await?;
     let ran = host
         .act(
-            "upload-certs",
+            &format!("upload-certs-{machine}"),
             &["kubeadm", "init", "phase", "upload-certs", "--upload-certs", "--config", CONFIGURATION],
         )
         .await;
-    host.write(&format!("certs-config-gone-{attempt}"), CONFIGURATION, None).await?;
+    host.write(&format!("certs-config-gone-{which}"), CONFIGURATION, None).await?;
     ran?.success("kubeadm init phase upload-certs")?;
     Ok(Secret::new(key))
 }
@@ -72,8 +79,46 @@ pub async fn delete(cx: &StepContext<'_>) -> Result<(), StepError> {
     cx.delete(&at, text(&secret, "/metadata/uid")).await
 }
 
+/// What stands for the time of an upload: a token that lets nobody in and ends with it. Their uids.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn stand_ins(cx: &StepContext<'_>) -> Result<BTreeSet<String>, StepError> {
+    Ok(all_stand_ins(cx).await?.iter().map(|s| text(s, "/metadata/uid").to_owned()).collect())
+}
+
+/// Deletes what stood for uploads of this step that another upload of it replaced: a process that ended
+/// between the two could not. `before` stays: it was there when the step began.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn forget_replaced(cx: &StepContext<'_>, before: &BTreeSet<String>) -> Result<(), StepError> {
+    let uploaded = cx.find(&path::core("kube-system", "secrets", "kubeadm-certs")).await?.unwrap_or_default();
+    let owners: BTreeSet<&str> =
+        items(&uploaded, "/metadata/ownerReferences").iter().map(|owner| text(owner, "/uid")).collect();
+    for token in all_stand_ins(cx).await? {
+        let uid = text(&token, "/metadata/uid");
+        if !before.contains(uid) && !owners.contains(uid) {
+            let at = path::core("kube-system", "secrets", text(&token, "/metadata/name"));
+            cx.delete(&at, uid).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn all_stand_ins(cx: &StepContext<'_>) -> Result<Vec<Value>, StepError> {
+    let tokens = path::fields("type=bootstrap.kubernetes.io/token");
+    let mut found = cx.list("/api/v1/namespaces/kube-system/secrets", &tokens).await?;
+    let said = STANDARD.encode(STAND_IN);
+    found.retain(|secret| text(secret, "/data/description") == said);
+    Ok(found)
+}
+
 /// A control plane machine that is a Node and runs: the old ones first, for they are still in quorum.
-async fn uploader(cx: &StepContext<'_>) -> Result<replank_planning::ids::MachineId, StepError> {
+///
+/// # Errors
+/// When there is none.
+pub async fn uploader(cx: &StepContext<'_>) -> Result<replank_planning::ids::MachineId, StepError> {
     let planes = || cx.plan().slots.iter().filter(|s| s.role == Role::ControlPlane);
     let old =
         |s: &Slot| NodeRef::Old { slot: s.id.clone(), name: s.old.name.clone(), uid: s.old.uid.clone() };

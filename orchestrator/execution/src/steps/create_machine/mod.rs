@@ -3,8 +3,10 @@
 //! - [`token`]: the bootstrap token, read back from its own Secret.
 //! - [`certificates`]: what lets a control plane join.
 //! - [`authority`]: the cluster's CA and the pin of its key.
+//! - [`again`]: another machine in place of one whose join has failed.
 //! - [`carry`]: what a control plane's host holds that kubeadm does not carry.
 
+pub mod again;
 pub mod authority;
 pub mod carry;
 pub mod certificates;
@@ -12,7 +14,7 @@ pub mod token;
 
 use super::Step;
 use super::machines::exists;
-use super::support::{effect, items, text};
+use super::support::{decode, effect, encode, items, text};
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
@@ -29,8 +31,9 @@ use replank_provider_protocol::verbs::{
     CreateParams, Deletable, DeleteParams, GetParams, ListParams, MachineSpec, Progress,
 };
 use replank_provider_protocol::{ErrorCode, Machine, MachineState, ProviderError, Retry, Role};
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -62,7 +65,16 @@ impl Step for CreateMachineStep {
         true
     }
 
-    async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
+    async fn capture(&self, cx: &StepContext<'_>) -> Result<Value, StepError> {
+        let slot = cx.slot(&self.0.slot)?;
+        let stand_ins = match slot.role {
+            Role::ControlPlane => certificates::stand_ins(cx).await?,
+            Role::Worker => BTreeSet::new(),
+        };
+        encode(&Captured { stand_ins })
+    }
+
+    async fn apply(&self, cx: &StepContext<'_>, before: &Value) -> Result<Value, StepError> {
         let slot = cx.slot(&self.0.slot)?;
         let mut machine = match cx.learned_machine(&slot.id) {
             Some(known) if exists(cx, &known).await? => Some(known),
@@ -85,7 +97,10 @@ impl Step for CreateMachineStep {
             tried += 1;
             cx.learn(Learned::Machine { slot: slot.id.clone(), machine: current.clone() })?;
             match self.node_of(cx, slot, &current, tried == MACHINES).await? {
-                Some((name, uid)) => return Ok(json!({"machine": current, "node": name, "uid": uid})),
+                Some((name, uid)) => {
+                    self.forget_replaced(cx, slot, before).await?;
+                    return Ok(json!({"machine": current, "node": name, "uid": uid}));
+                }
                 None => self.delete(cx, &format!("delete-failed-{current}"), &current).await?,
             }
             if tried == MACHINES {
@@ -102,7 +117,7 @@ impl Step for CreateMachineStep {
     async fn undo(
         &self,
         cx: &StepContext<'_>,
-        _before: &Value,
+        before: &Value,
         _after: Option<&Value>,
     ) -> Result<(), StepError> {
         let slot = cx.slot(&self.0.slot)?;
@@ -112,11 +127,36 @@ impl Step for CreateMachineStep {
         for machine in self.made(cx, slot).await? {
             self.delete(cx, &format!("delete-{}", machine.id), &machine.id).await?;
         }
+        if slot.role == Role::ControlPlane {
+            certificates::delete(cx).await?;
+        }
+        self.forget_replaced(cx, slot, before).await?;
         token::delete(cx, &slot.id).await
     }
 }
 
+/// What is known before the first upload.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Captured {
+    /// Tokens that stand for uploads of others, by their uids.
+    stand_ins: BTreeSet<String>,
+}
+
 impl CreateMachineStep {
+    async fn forget_replaced(
+        &self,
+        cx: &StepContext<'_>,
+        slot: &Slot,
+        before: &Value,
+    ) -> Result<(), StepError> {
+        if slot.role != Role::ControlPlane || before.is_null() {
+            return Ok(());
+        }
+        let Captured { stand_ins } = decode(before)?;
+        certificates::forget_replaced(cx, &stand_ins).await
+    }
+
     /// Everything of this run that was made for the slot.
     async fn made(&self, cx: &StepContext<'_>, slot: &Slot) -> Result<Vec<Machine>, StepError> {
         let provider = &cx.running.world.provider;
@@ -135,7 +175,7 @@ impl CreateMachineStep {
 
     /// Makes a machine.
     async fn create(&self, cx: &StepContext<'_>, slot: &Slot, attempt: u32) -> Result<Created, StepError> {
-        let user_data = STANDARD.encode(self.user_data(cx, slot).await?);
+        let user_data = STANDARD.encode(self.user_data(cx, slot, attempt).await?);
         let provider = &cx.running.world.provider;
         let spec = MachineSpec {
             name: slot.new.machine_name.clone(),
@@ -204,7 +244,7 @@ impl CreateMachineStep {
         Ok(Created::Failed)
     }
 
-    async fn user_data(&self, cx: &StepContext<'_>, slot: &Slot) -> Result<String, StepError> {
+    async fn user_data(&self, cx: &StepContext<'_>, slot: &Slot, machine: u32) -> Result<String, StepError> {
         let token = token::ensure(cx, &slot.id).await?;
         let authority = authority::read(cx).await?;
         let version = cx.find("/version").await?.unwrap_or_default();
@@ -215,7 +255,7 @@ impl CreateMachineStep {
             files = carried.files;
             static_pods = carried.static_pods;
             let taints = control_plane_taints(cx, slot).await?;
-            Some(ControlPlane { certificate_key: certificates::upload(cx).await?, taints })
+            Some(ControlPlane { certificate_key: certificates::upload(cx, machine).await?, taints })
         } else {
             None
         };
