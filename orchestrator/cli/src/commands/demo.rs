@@ -121,7 +121,8 @@ fn refuse(error: &DemoError) -> Exit {
         | DemoError::Wish(_)
         | DemoError::Fault(_)
         | DemoError::Manifest(_)
-        | DemoError::Guard(_) => Exit::Usage,
+        | DemoError::Guard(_)
+        | DemoError::NoRoom(_) => Exit::Usage,
         DemoError::Run(RunError::OtherCluster { .. }) => Exit::DoesNotFit,
         _ => Exit::Failed,
     }

@@ -15,9 +15,9 @@ pub(crate) struct DemoArguments {
     /// How many workers.
     #[arg(long, default_value_t = 9, value_name = "N", value_parser = clap::value_parser!(u16).range(0..=500))]
     pub(crate) workers: u16,
-    /// About how many pods of workloads.
-    #[arg(long, default_value_t = 300, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20_000))]
-    pub(crate) pods: u32,
+    /// About how many pods of workloads; 300 if the workers have room for them.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(0..=20_000))]
+    pub(crate) pods: Option<u32>,
     /// What everything random derives from: the same seed tells the same story.
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seed: u64,
@@ -44,6 +44,42 @@ pub(crate) struct DemoArguments {
     /// The account's format.
     #[arg(short, long, value_enum, default_value_t = Format::Text)]
     pub(crate) output: Format,
+}
+
+/// A kubelet takes 110 pods; the system's own and a little air for moving leave this many a worker.
+const PODS_PER_WORKER: u32 = 90;
+/// How many pods there are where nobody said.
+const USUAL_PODS: u32 = 300;
+
+/// More pods than the workers take.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{pods} pods do not fit on {workers} workers, which take {PODS_PER_WORKER} each: give --workers {needed} or \
+     --pods {room}"
+)]
+pub(crate) struct NoRoom {
+    pods: u32,
+    workers: u16,
+    needed: u32,
+    room: u32,
+}
+
+impl DemoArguments {
+    /// How many pods of workloads there are.
+    ///
+    /// # Errors
+    /// When the workers have no room for as many as were asked for.
+    pub(crate) fn wanted_pods(&self) -> Result<u32, NoRoom> {
+        let room = u32::from(self.workers) * PODS_PER_WORKER;
+        match self.pods {
+            None => Ok(USUAL_PODS.min(room)),
+            Some(pods) if pods <= room => Ok(pods),
+            Some(pods) => {
+                let needed = pods.div_ceil(PODS_PER_WORKER);
+                Err(NoRoom { pods, workers: self.workers, needed, room })
+            }
+        }
+    }
 }
 
 /// How much faster than real time.

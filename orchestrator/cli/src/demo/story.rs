@@ -1,6 +1,7 @@
 //! From the cluster to the account.
 
 use super::account::{self, Account};
+use super::arguments::NoRoom;
 use super::{DemoArguments, pace, record, secrets::Seeded};
 use crate::wish::{Unreadable, WishError, read};
 use replank_execution::clock::VirtualClock;
@@ -52,6 +53,12 @@ pub(crate) enum DemoError {
     /// A manifest makes no sense.
     #[error(transparent)]
     Manifest(#[from] ManifestError),
+    /// The cluster would have no room for its pods.
+    #[error(transparent)]
+    NoRoom(#[from] NoRoom),
+    /// Someone ended the demo before its run began.
+    #[error("stopped while the demo's cluster was being made; nothing was begun")]
+    Stopped,
     /// A guard's name.
     #[error(transparent)]
     Guard(#[from] UnknownGuard),
@@ -117,7 +124,11 @@ pub(crate) async fn tell(
         "building a cluster: {} control planes, {} workers, about {} pods",
         spec.control_planes, spec.workers, spec.pods
     ));
-    let cluster = Cluster::build(spec, clock).await?;
+    let cluster = tokio::select! {
+        biased;
+        () = pause.cancelled() => return Err(DemoError::Stopped),
+        cluster = Cluster::build(spec, clock) => cluster?,
+    };
     let stage = Stage::new(&cluster, arguments, guards).await?;
     let (state, assessment, plan) = stage.plan(intent, &teller).await?;
     teller.say(format!("planned {} steps for {} nodes", plan.steps.len(), plan.slots.len()));
@@ -204,7 +215,7 @@ fn spec(arguments: &DemoArguments) -> Result<ClusterSpec, DemoError> {
     Ok(ClusterSpec {
         control_planes: arguments.control_planes.into(),
         workers: arguments.workers.into(),
-        pods: usize::try_from(arguments.pods).unwrap_or(usize::MAX),
+        pods: usize::try_from(arguments.wanted_pods()?).unwrap_or(usize::MAX),
         seed: arguments.seed,
         manifests,
         ..ClusterSpec::default()
