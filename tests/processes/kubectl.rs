@@ -123,6 +123,9 @@ async fn kubectl_works_as_on_any_cluster() {
         what_there_is(&kubectl);
         applying(&kubectl);
         looking(&kubectl);
+        forms(&kubectl);
+        watching(&kubectl);
+        conflicts(&kubectl);
         asking(&kubectl);
         rolling(&kubectl);
         labels_and_taints(&kubectl);
@@ -192,6 +195,84 @@ fn looking(kubectl: &Kubectl) {
     assert!(kubectl.says("get pdb -n kiosk").contains("ALLOWED DISRUPTIONS"));
     let (status, watched) = kubectl.ends("get pods -n kiosk --watch --request-timeout=2s", "");
     assert!(watched.lines().filter(|line| line.contains("Running")).count() >= 3, "{status}: {watched}");
+}
+
+/// Every form in which kubectl can print an object.
+fn forms(kubectl: &Kubectl) {
+    let web = "get deployment web -n kiosk";
+    let says = |form: &str| kubectl.says(&format!("{web} {form}"));
+    let table = says("");
+    assert!(table.starts_with("NAME") && table.contains("3/3"), "{table}");
+    assert!(says("-o wide").contains("example/web:1"));
+    assert!(!says("--no-headers").contains("NAME"));
+    assert!(says("--show-labels").contains("app=web"));
+    assert!(says("-L app").lines().next().is_some_and(|head| head.trim_end().ends_with("APP")));
+    assert_eq!(says("-o name").trim(), "deployment.apps/web");
+    let json: serde_json::Value = serde_json::from_str(&says("-o json")).expect("JSON is JSON");
+    assert_eq!(json["kind"], "Deployment");
+    assert!(json["metadata"]["managedFields"].is_null(), "kubectl leaves them out");
+    assert!(says("-o json --show-managed-fields").contains("managedFields"));
+    assert!(says("-o yaml").contains("\n  replicas: 3\n"));
+    assert_eq!(says("-o jsonpath={.spec.replicas}"), "3");
+    assert_eq!(says("-o go-template={{.spec.replicas}}"), "3");
+    let columns = says("-o custom-columns=WHO:.metadata.name,MANY:.spec.replicas");
+    assert_eq!(columns.split_whitespace().collect::<Vec<_>>(), ["WHO", "MANY", "web", "3"]);
+    let many = kubectl.says("get deployments,services,poddisruptionbudgets -n kiosk -o name");
+    assert_eq!(
+        many.lines().collect::<Vec<_>>(),
+        ["deployment.apps/web", "service/web", "poddisruptionbudget.policy/web"]
+    );
+    let names = kubectl.says("api-resources --namespaced=false -o name");
+    assert!(
+        names.lines().any(|name| name == "nodes") && !names.lines().any(|name| name == "pods"),
+        "{names}"
+    );
+    for what in ["service web -n kiosk", "pdb web -n kiosk", "pods -n kiosk -l app=web"] {
+        let described = kubectl.says(&format!("describe {what}"));
+        assert!(described.contains("Namespace:") && described.contains("kiosk"), "{described}");
+    }
+    assert!(kubectl.says("describe daemonset kube-proxy -n kube-system").contains("Pods Status:"));
+}
+
+/// A watch that is open tells what happens meanwhile.
+fn watching(kubectl: &Kubectl) {
+    let watched = std::thread::scope(|scope| {
+        let watch = scope.spawn(|| {
+            kubectl.ends("get deployment web -n kiosk --watch --output-watch-events --request-timeout=8s", "")
+        });
+        std::thread::sleep(Duration::from_secs(2));
+        kubectl.says("scale deployment/web -n kiosk --replicas=5 --current-replicas=3");
+        kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+        kubectl.says("scale deployment/web -n kiosk --replicas=3");
+        watch.join().expect("the watch ends").1
+    });
+    assert!(watched.contains("ADDED"), "{watched}");
+    assert!(watched.lines().any(|line| line.starts_with("MODIFIED") && line.contains("/5")), "{watched}");
+    kubectl.says("rollout status deployment/web -n kiosk --timeout=60s");
+    let (status, refused) =
+        kubectl.ends("scale deployment/web -n kiosk --replicas=9 --current-replicas=7", "");
+    assert_ne!(status, 0, "{refused}");
+}
+
+/// What the server refuses, and what it only pretends to do.
+fn conflicts(kubectl: &Kubectl) {
+    let theirs = WEB.replace("replicas: 2", "replicas: 4");
+    let (status, refused) = kubectl.ends("apply --server-side --field-manager=other -f -", &theirs);
+    assert_eq!(status, 1, "{refused}");
+    assert!(refused.contains("conflict") && refused.contains(".spec.replicas"), "{refused}");
+    let tried = kubectl.says_with("apply --server-side --force-conflicts --dry-run=server -f -", &theirs);
+    assert!(tried.contains("serverside-applied (server dry run)"), "{tried}");
+    assert_eq!(kubectl.says("get deployment web -n kiosk -o jsonpath={.spec.replicas}"), "3");
+    kubectl.says("label deployment web -n kiosk colour=red");
+    let (status, refused) = kubectl.ends("label deployment web -n kiosk colour=blue", "");
+    assert_eq!(status, 1, "{refused}");
+    assert!(refused.contains("--overwrite"), "{refused}");
+    kubectl.says("label deployment web -n kiosk colour=blue --overwrite");
+    kubectl.says("label deployment web -n kiosk colour-");
+    let (status, late) =
+        kubectl.ends("wait deployment/web -n kiosk --for=condition=Nonsense --timeout=1s", "");
+    assert_eq!(status, 1, "{late}");
+    kubectl.says("wait deployment/web -n kiosk --for=jsonpath={.status.readyReplicas}=3 --timeout=60s");
 }
 
 fn asking(kubectl: &Kubectl) {
@@ -270,6 +351,10 @@ fn making(kubectl: &Kubectl) {
 }
 
 fn taking_away(kubectl: &Kubectl) {
+    kubectl.says("run single -n kiosk --image=example/web:1 --restart=Never --labels=app=single");
+    kubectl.says("wait pod/single -n kiosk --for=condition=Ready --timeout=60s");
+    kubectl.says("delete pods -n kiosk -l app=single --wait=false");
+    kubectl.says("wait pod/single -n kiosk --for=delete --timeout=60s");
     kubectl.says("run single -n kiosk --image=example/web:1 --restart=Never --labels=app=single");
     kubectl.says("delete pod single -n kiosk --force --grace-period=0");
     kubectl.says("delete deployment web -n kiosk --cascade=foreground --timeout=60s");
