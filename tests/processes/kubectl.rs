@@ -351,11 +351,11 @@ fn making(kubectl: &Kubectl) {
 }
 
 fn taking_away(kubectl: &Kubectl) {
-    kubectl.says("run single -n kiosk --image=example/web:1 --restart=Never --labels=app=single");
+    kubectl.says("run single -n kiosk --image=example/web:1 --labels=app=single");
     kubectl.says("wait pod/single -n kiosk --for=condition=Ready --timeout=60s");
     kubectl.says("delete pods -n kiosk -l app=single --wait=false");
     kubectl.says("wait pod/single -n kiosk --for=delete --timeout=60s");
-    kubectl.says("run single -n kiosk --image=example/web:1 --restart=Never --labels=app=single");
+    kubectl.says("run single -n kiosk --image=example/web:1 --labels=app=single");
     kubectl.says("delete pod single -n kiosk --force --grace-period=0");
     kubectl.says("delete deployment web -n kiosk --cascade=foreground --timeout=60s");
     assert_eq!(kubectl.says("get pods,replicasets -n kiosk -o name"), "");

@@ -22,7 +22,8 @@ fn under_way(simulator: &Simulator) -> (Operator<'_>, Program) {
 /// Waits until `replank status` tells one of these reasons; then for the rest of the outage.
 fn tells(operator: &Operator<'_>, codes: &[&str]) {
     let begun = std::time::Instant::now();
-    let waiting = eventually("the status tells why", AWAY, || {
+    // A request that gets no answer is given up after a minute.
+    let waiting = eventually("the status tells why", AWAY * 3 / 2, || {
         let waiting = operator.status()["waitingFor"].clone();
         codes.iter().any(|code| waiting["code"] == *code).then_some(waiting)
     });

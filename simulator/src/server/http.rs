@@ -193,7 +193,9 @@ fn refused_by_fault(server: &Server, route: &Route, call: &Call<'_>) -> Option<S
     let faults = server.faults();
     let names = ["too-many-requests", "internal-error", "unavailable"];
     let fault = faults.on_call(&names, call).or_else(|| {
-        (!["get", "list", "watch"].contains(&call.verb)).then(|| faults.on_call(&["conflict"], call))?
+        // A review changes nothing, so there is nothing that could have changed meanwhile.
+        let changes = !["get", "list", "watch"].contains(&call.verb) && !call.resource.ends_with("reviews");
+        changes.then(|| faults.on_call(&["conflict"], call))?
     })?;
     Some(fault_status(&fault, route))
 }
