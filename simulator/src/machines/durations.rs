@@ -51,6 +51,8 @@ pub struct Durations {
     pub lease_duration: Duration,
     /// Between two reports of a node's status when nothing changes.
     pub status_report: Duration,
+    /// From the sight of a pod's status that is not the kubelet's own until the kubelet writes its own again.
+    pub status_sync: Duration,
     /// From a change of the CNI configuration until the kubelet sees the network gone.
     pub network_loss: Duration,
     /// From a change of the CNI configuration until the kubelet sees the network come.
@@ -100,6 +102,7 @@ impl Default for Durations {
             lease_renew: ms(10_000),
             lease_duration: ms(40_000),
             status_report: ms(300_000),
+            status_sync: ms(10_000),
             network_loss: ms(7_000),
             network_return: ms(1_500),
             static_manifest: ms(1_000),
@@ -144,6 +147,7 @@ impl Durations {
             &mut scaled.crash_back_off,
             &mut scaled.crash_back_off_max,
             &mut scaled.crash_back_off_reset,
+            &mut scaled.status_sync,
             &mut scaled.network_loss,
             &mut scaled.network_return,
             &mut scaled.static_manifest,

@@ -14,6 +14,8 @@ mod error;
 mod joining;
 pub mod manifest;
 pub mod spec;
+#[cfg(test)]
+mod stories;
 mod waiting;
 pub mod workloads;
 

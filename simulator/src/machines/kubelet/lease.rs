@@ -3,8 +3,11 @@
 use std::sync::Arc;
 
 use serde_json::{Value, json};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+use super::Message;
 use super::node::Session;
 use crate::machines::api::{Api, ApiFailure};
 use crate::machines::machine::Machine;
@@ -12,15 +15,22 @@ use crate::machines::machine::Machine;
 const COLLECTION: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
 /// Renews the Lease until the kubelet's process ends.
-pub(super) fn start(session: &Session) {
+pub(super) fn start(session: &Session, sender: mpsc::UnboundedSender<Message>) {
     let (machine, api, node) = (session.machine.clone(), session.api.clone(), session.node.clone());
     let stop = session.stop.clone();
-    session.machine.site.tasks.spawn(async move { renew(machine, api, node, stop).await });
+    session.machine.site.tasks.spawn(async move { renew(machine, api, node, stop, sender).await });
 }
 
-async fn renew(machine: Arc<Machine>, api: Api, node: String, stop: CancellationToken) {
+async fn renew(
+    machine: Arc<Machine>,
+    api: Api,
+    node: String,
+    stop: CancellationToken,
+    sender: mpsc::UnboundedSender<Message>,
+) {
     let durations = machine.site.durations.clone();
     let mut lease = None;
+    let mut last = Instant::now();
     loop {
         let silent = machine.site.suffers("kubelet-stops", &machine.name);
         let pause = if silent {
@@ -29,6 +39,10 @@ async fn renew(machine: Arc<Machine>, api: Api, node: String, stop: Cancellation
             match renewed(&machine, &api, &node, lease.take()).await {
                 Ok(renewed) => {
                     lease = Some(renewed);
+                    if last.elapsed() >= durations.lease_renew * 2 {
+                        let _ = sender.send(Message::Heard);
+                    }
+                    last = Instant::now();
                     durations.lease_renew
                 }
                 Err(failure) if failure.is_conflict() || failure.is_not_found() => durations.lease_renew / 10,

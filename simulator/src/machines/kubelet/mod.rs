@@ -41,6 +41,8 @@ enum Message {
     Applied(Box<Value>),
     /// One pod is gone.
     Deleted(Box<Value>),
+    /// The node's Lease was renewed after it could not be for long.
+    Heard,
     /// A program ended.
     Exited { pod: String, container: String, run: u64, code: i32 },
     /// A program's readiness changed.
@@ -174,7 +176,7 @@ impl Kubelet {
         }
         match session.register().await {
             Ok(()) => {
-                lease::start(session);
+                lease::start(session, self.sender.clone());
                 let mut rng = self.machine.site.rng(&format!("status/{}", session.node));
                 let jitter = rand::Rng::random_range(&mut rng, 0.5..1.0);
                 self.wake(Instant::now() + durations.status_report.mul_f64(jitter), Wake::Status);
@@ -221,6 +223,11 @@ impl Kubelet {
             Message::Listed(pods) => self.listed(pods),
             Message::Applied(pod) => self.applied(*pod),
             Message::Deleted(pod) => self.deleted(&pod),
+            Message::Heard => {
+                // The controllers may have said of the silent node that nothing is known of it.
+                self.wakes.retain(|(_, wake)| *wake != Wake::Status);
+                self.wake(Instant::now(), Wake::Status);
+            }
             Message::Exited { pod, container, run, code } => {
                 let now = self.machine.site.clock.now_rfc3339();
                 if let Some(worker) = self.pods.get_mut(&pod) {
@@ -266,6 +273,10 @@ impl Kubelet {
             Some(worker) => {
                 let matters = worker.matters(&pod);
                 worker.pod = pod;
+                let doubted = worker.doubt(self.machine.site.durations.status_sync);
+                if let Some(at) = doubted {
+                    self.wake(at, Wake::Pod(uid.clone()));
+                }
                 if !matters {
                     return;
                 }
@@ -288,6 +299,10 @@ impl Kubelet {
         let uid = if let Some(uid) = target {
             if let Some(worker) = self.pods.get_mut(&uid) {
                 worker.see_mirror(Some(pod));
+                let doubted = worker.doubt(self.machine.site.durations.status_sync);
+                if let Some(at) = doubted {
+                    self.wake(at, Wake::Pod(uid.clone()));
+                }
             }
             uid
         } else {

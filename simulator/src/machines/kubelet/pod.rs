@@ -150,6 +150,9 @@ pub(super) struct PodWorker {
     pub(super) deadline: Option<Instant>,
     pub(super) conditions: BTreeMap<&'static str, (bool, String)>,
     pub(super) written: Option<Value>,
+    /// When to write the status again because the object has another: somebody else wrote it, or the watch
+    /// lags behind our own writes.
+    doubted: Option<Instant>,
     /// Set once the pod ended.
     pub(super) final_phase: Option<&'static str>,
     pub(super) scratch: BTreeMap<String, HostFiles>,
@@ -175,6 +178,7 @@ impl PodWorker {
             deadline: None,
             conditions: BTreeMap::new(),
             written: None,
+            doubted: None,
             final_phase: None,
             scratch: BTreeMap::new(),
             client: None,
@@ -236,6 +240,38 @@ impl PodWorker {
             self.written = None;
         }
         self.mirror = mirror;
+    }
+
+    /// Compares the object's conditions with those that were written last; when to write them again, if they
+    /// differ since now.
+    pub(super) fn doubt(&mut self, after: Duration) -> Option<Instant> {
+        let status = |from: &Value, kind: &Value| {
+            let conditions = from["conditions"].as_array();
+            let found = conditions.into_iter().flatten().find(|one| one["type"] == *kind);
+            found.map(|one| one["status"].clone())
+        };
+        let written = self.written.as_ref().and_then(|written| written["conditions"].as_array());
+        let differs = self.api_object().is_some_and(|object| {
+            let mut written = written.into_iter().flatten();
+            written.any(|one| status(&object["status"], &one["type"]).as_ref() != Some(&one["status"]))
+        });
+        match (differs, self.doubted) {
+            (true, None) => self.doubted = Some(Instant::now() + after),
+            (true, Some(_)) => return None,
+            (false, _) => self.doubted = None,
+        }
+        self.doubted
+    }
+
+    /// Whether what was written last is still to be found in the object, as far as is known.
+    pub(super) fn has_written(&self, status: &Value) -> bool {
+        self.written.as_ref() == Some(status) && self.doubted.is_none_or(|due| due > Instant::now())
+    }
+
+    /// Notes what was written.
+    pub(super) fn wrote(&mut self, status: Value) {
+        self.written = Some(status);
+        self.doubted = None;
     }
 
     pub(super) fn object_gone(&mut self) {

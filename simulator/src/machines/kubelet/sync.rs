@@ -328,7 +328,7 @@ async fn write_status(session: &mut Session, worker: &mut PodWorker) -> Result<(
         return Ok(());
     }
     let status = pod_status::render(session, worker);
-    if worker.written.as_ref() == Some(&status) {
+    if worker.has_written(&status) {
         return Ok(());
     }
     let (namespace, name) = worker.full_name();
@@ -344,6 +344,6 @@ async fn write_status(session: &mut Session, worker: &mut PodWorker) -> Result<(
             return Err(failure);
         }
     }
-    worker.written = Some(status);
+    worker.wrote(status);
     Ok(())
 }
