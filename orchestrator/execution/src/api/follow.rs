@@ -25,6 +25,8 @@ pub struct Follow {
     stream: Option<BoxStream<'static, Result<Value, ApiError>>>,
     pause: Duration,
     idle: bool,
+    /// The server could not be asked when it was last tried.
+    troubled: bool,
 }
 
 impl Follow {
@@ -39,6 +41,7 @@ impl Follow {
             stream: None,
             pause: FIRST_PAUSE,
             idle: false,
+            troubled: false,
         }
     }
 
@@ -52,8 +55,9 @@ impl Follow {
         self.items.get(&format!("{namespace}/{name}"))
     }
 
-    /// Waits for the next change: `true` if the objects may differ now. Dropping the future loses
-    /// nothing.
+    /// Waits for the next change: `true` if the objects may differ now, and when the server answers again
+    /// after an error: whoever said that it waits for the server has something else to say then. Dropping
+    /// the future loses nothing.
     ///
     /// # Errors
     /// When the server refuses or can't be asked; calling again goes on from where it was.
@@ -63,6 +67,7 @@ impl Follow {
             self.items = items.into_iter().map(|item| (key(&item), item)).collect();
             self.version = version;
             self.stream = None;
+            self.troubled = false;
             return Ok(true);
         }
         if self.stream.is_none() {
@@ -74,6 +79,9 @@ impl Follow {
                 Ok(stream) => {
                     self.idle = true;
                     self.stream = Some(stream);
+                    if std::mem::take(&mut self.troubled) {
+                        return Ok(true);
+                    }
                 }
                 Err(error) => return self.failed(error),
             }
@@ -98,6 +106,7 @@ impl Follow {
             self.version.clear();
             return Ok(false);
         }
+        self.troubled = true;
         Err(error)
     }
 

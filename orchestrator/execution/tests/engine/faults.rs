@@ -1,8 +1,9 @@
 //! Faults that pass by themselves, and faults that don't.
 
-use crate::migration::{migrate, planned_for, small};
+use crate::migration::{migrate, planned_for, small, world_of};
 use crate::runs::journal;
 use replank_execution::Outcome;
+use replank_execution::api::Follow;
 use replank_planning::intent::Strategy;
 use replank_simulator::faults::Fault;
 use std::time::Duration;
@@ -85,4 +86,18 @@ async fn what_does_not_pass_pauses_with_a_reason_and_goes_on_once_it_is_lifted()
         let made = cluster.datacenter.machines();
         assert_eq!(made.len(), 6, "{name}: {made:#?}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_had_again_is_told_though_nothing_has_changed() {
+    let cluster = small().await;
+    let mut follow = Follow::new(world_of(&cluster).api(), "/apis/apps/v1/daemonsets", "");
+    assert!(follow.advance().await.unwrap(), "the list");
+    raise(&cluster, Fault::named("unavailable").verb("watch").resource("daemonsets").count(2));
+    for _ in 0..2 {
+        assert!(follow.advance().await.unwrap_err().may_pass());
+    }
+    // Or whoever waits would go on saying that it waits for the API server.
+    let told = tokio::time::timeout(Duration::from_secs(10), follow.advance()).await;
+    assert!(matches!(told, Ok(Ok(true))), "{told:?}");
 }
