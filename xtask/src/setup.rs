@@ -27,6 +27,21 @@ pub(crate) fn lab() -> Result<(), Missing> {
     Err(Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
 }
 
+/// Installs Debian's sshd where it is missing and can be installed; it is not started.
+pub(crate) fn sshd() {
+    if Path::new("/usr/sbin/sshd").exists() {
+        return;
+    }
+    // A policy that denies keeps the package from starting a service that nobody asked for.
+    let script = "set -e
+        command -v apt-get >/dev/null
+        policy=/usr/sbin/policy-rc.d
+        [ -e $policy ] || { printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy; trap 'rm -f $policy' EXIT; }
+        DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet openssh-server";
+    // Where it fails, the tests that need it say so.
+    let _ = Command::new("sh").args(["-c", script]).stdout(std::process::Stdio::null()).status();
+}
+
 /// The real kubectl: `REPLANK_KUBECTL`, the one on PATH, or one installed into the build folder.
 pub(crate) fn kubectl(target: &Path) -> Result<PathBuf, Missing> {
     if let Some(path) = std::env::var_os("REPLANK_KUBECTL") {

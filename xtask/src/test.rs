@@ -60,6 +60,10 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
         }
     };
     let kubectl = if tier == Tier::Processes { kubectl(target, report) } else { None };
+    if tier == Tier::Fast {
+        // Its tests tell in a sentence what they lack, and are counted as not run.
+        setup::sshd();
+    }
     let mut ran = 0;
     for arguments in tier.commands() {
         let mut command = cargo(&arguments);
