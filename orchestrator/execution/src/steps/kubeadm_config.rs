@@ -23,6 +23,55 @@ pub fn parse(map: &Value) -> Result<Value, StepError> {
     serde_saphyr::from_str(document).map_err(|e| unread(format!("its ClusterConfiguration is not YAML: {e}")))
 }
 
+/// The `ClusterConfiguration` as it stands in the ConfigMap, to be put back word for word.
+///
+/// # Errors
+/// When it is not there.
+pub async fn capture(cx: &StepContext<'_>) -> Result<Value, StepError> {
+    let map = cx
+        .find(&place())
+        .await?
+        .ok_or_else(|| StepError::changed("ConfigMap kube-system/kubeadm-config", "it is gone"))?;
+    parse(&map)?;
+    Ok(map["data"]["ClusterConfiguration"].clone())
+}
+
+/// Undoes a change: word for word where nothing else was changed since, else only what `back` takes back of
+/// the former configuration.
+///
+/// # Errors
+/// When it can't be read or written.
+pub async fn put_back(
+    cx: &StepContext<'_>,
+    before: &Value,
+    change: impl Fn(&mut Value) + Send + Sync,
+    back: impl Fn(&mut Value, &Value) + Send + Sync,
+) -> Result<(), StepError> {
+    let document = before.as_str().unwrap_or_default();
+    let was: Value = serde_saphyr::from_str(document)
+        .map_err(|e| StepError::Failed(format!("the journal's copy of kubeadm's configuration: {e}")))?;
+    let mut made = was.clone();
+    change(&mut made);
+    cx.edit(&place(), None, |map| {
+        let mut now = parse(map)?;
+        let text = if now == made || now == was {
+            document.to_owned()
+        } else {
+            back(&mut now, &was);
+            written(&now)?
+        };
+        Ok((map["data"]["ClusterConfiguration"] != text.as_str())
+            .then(|| json!({"data": {"ClusterConfiguration": text}})))
+    })
+    .await
+    .map(drop)
+}
+
+fn written(configuration: &Value) -> Result<String, StepError> {
+    serde_saphyr::to_string(configuration)
+        .map_err(|e| StepError::Failed(format!("kubeadm's configuration can't be written: {e}")))
+}
+
 /// Changes the `ClusterConfiguration`; what `change` leaves alone keeps its text if nothing changes at all.
 ///
 /// # Errors
@@ -35,9 +84,7 @@ pub async fn edit(cx: &StepContext<'_>, change: impl Fn(&mut Value) + Send + Syn
         if now == was {
             return Ok(None);
         }
-        let document = serde_saphyr::to_string(&now)
-            .map_err(|e| StepError::Failed(format!("kubeadm's configuration can't be written: {e}")))?;
-        Ok(Some(json!({"data": {"ClusterConfiguration": document}})))
+        Ok(Some(json!({"data": {"ClusterConfiguration": written(&now)?}})))
     })
     .await
     .map(drop)

@@ -12,16 +12,12 @@ pub struct RecordPodSubnetStep(pub RecordPodSubnet);
 #[async_trait]
 impl Step for RecordPodSubnetStep {
     async fn capture(&self, cx: &StepContext<'_>) -> Result<Value, StepError> {
-        let map = cx
-            .find(&kubeadm_config::place())
-            .await?
-            .ok_or_else(|| StepError::changed("ConfigMap kube-system/kubeadm-config", "it is gone"))?;
-        Ok(kubeadm_config::parse(&map)?["networking"]["podSubnet"].clone())
+        kubeadm_config::capture(cx).await
     }
 
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
-        let cidrs: Vec<String> = self.0.cidrs.iter().map(ToString::to_string).collect();
-        put(cx, json!(cidrs.join(","))).await?;
+        let subnet = self.subnet();
+        kubeadm_config::edit(cx, |configuration| set(configuration, &subnet)).await?;
         Ok(Value::Null)
     }
 
@@ -31,22 +27,29 @@ impl Step for RecordPodSubnetStep {
         before: &Value,
         _after: Option<&Value>,
     ) -> Result<(), StepError> {
-        put(cx, before.clone()).await
+        let subnet = self.subnet();
+        let change = |configuration: &mut Value| set(configuration, &subnet);
+        kubeadm_config::put_back(cx, before, change, |now, was| set(now, &was["networking"]["podSubnet"]))
+            .await
     }
 }
 
-async fn put(cx: &StepContext<'_>, subnet: Value) -> Result<(), StepError> {
-    kubeadm_config::edit(cx, |configuration| {
-        if !configuration["networking"].is_object() {
-            configuration["networking"] = json!({});
+impl RecordPodSubnetStep {
+    fn subnet(&self) -> Value {
+        let cidrs: Vec<String> = self.0.cidrs.iter().map(ToString::to_string).collect();
+        json!(cidrs.join(","))
+    }
+}
+
+fn set(configuration: &mut Value, subnet: &Value) {
+    if !configuration["networking"].is_object() {
+        configuration["networking"] = json!({});
+    }
+    if let Some(networking) = configuration["networking"].as_object_mut() {
+        if subnet.is_null() {
+            networking.remove("podSubnet");
+        } else {
+            networking.insert("podSubnet".into(), subnet.clone());
         }
-        if let Some(networking) = configuration["networking"].as_object_mut() {
-            if subnet.is_null() {
-                networking.remove("podSubnet");
-            } else {
-                networking.insert("podSubnet".into(), subnet.clone());
-            }
-        }
-    })
-    .await
+    }
 }

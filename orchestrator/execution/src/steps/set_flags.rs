@@ -5,6 +5,7 @@ use super::support::{condition, decode, encode, items, pod_ready, text};
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
+use crate::run_dir::Backup;
 use async_trait::async_trait;
 use replank_planning::ids::NodeName;
 use replank_planning::plan::action::SetFlags;
@@ -25,9 +26,8 @@ impl Step for SetFlagsStep {
     async fn capture(&self, cx: &StepContext<'_>) -> Result<Value, StepError> {
         let host = cx.host(cx.machine(&self.0.node)?);
         let (manifest, _) = host.read_text(MANIFEST).await?;
-        let flags = flags(&parse(&manifest, &self.0)?);
-        let before: Before = self.0.set.keys().map(|n| (n.clone(), flags.get(n).cloned())).collect();
-        encode(&before)
+        parse(&manifest, &self.0)?;
+        encode(&cx.back_up("before", &json!(manifest))?)
     }
 
     async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
@@ -51,14 +51,43 @@ impl Step for SetFlagsStep {
         before: &Value,
         _after: Option<&Value>,
     ) -> Result<(), StepError> {
-        let before: Before = decode(before)?;
+        let backup: Backup = decode(before)?;
+        let kept = cx.restore(&backup)?;
         let (name, _) = cx.node(&self.0.node)?;
-        self.write(cx, "unset-flags", &before).await?;
-        runs_with(cx, &name, &before).await
+        let former = self.put_back(cx, kept.as_str().unwrap_or_default()).await?;
+        runs_with(cx, &name, &former).await
     }
 }
 
 impl SetFlagsStep {
+    /// The flags that this step sets, as a manifest has them.
+    fn among(&self, pod: &Value) -> Before {
+        let flags = flags(pod);
+        self.0.set.keys().map(|name| (name.clone(), flags.get(name).cloned())).collect()
+    }
+
+    /// Puts the manifest back: word for word where nothing but these flags was changed since, else the flags
+    /// alone. Answers the former flags.
+    async fn put_back(&self, cx: &StepContext<'_>, kept: &str) -> Result<Before, StepError> {
+        let host = cx.host(cx.machine(&self.0.node)?);
+        let (manifest, mode) = host.read_text(MANIFEST).await?;
+        let (was, now) = (parse(kept, &self.0)?, parse(&manifest, &self.0)?);
+        let former = self.among(&was);
+        let mut ours = was.clone();
+        set(&mut ours, &self.among(&now));
+        let content = if ours == now {
+            kept.to_owned()
+        } else {
+            let mut without = now.clone();
+            set(&mut without, &former);
+            if without == now { manifest.clone() } else { written(&without)? }
+        };
+        if content != manifest {
+            host.write("unset-flags", MANIFEST, Some((content.as_bytes(), mode))).await?;
+        }
+        Ok(former)
+    }
+
     async fn write(&self, cx: &StepContext<'_>, effect: &str, wanted: &Before) -> Result<(), StepError> {
         let host = cx.host(cx.machine(&self.0.node)?);
         let (manifest, mode) = host.read_text(MANIFEST).await?;
@@ -68,10 +97,12 @@ impl SetFlagsStep {
         if now == was {
             return Ok(());
         }
-        let content = serde_saphyr::to_string(&now)
-            .map_err(|e| StepError::Failed(format!("{MANIFEST} can't be written: {e}")))?;
-        host.write(effect, MANIFEST, Some((content.as_bytes(), mode))).await
+        host.write(effect, MANIFEST, Some((written(&now)?.as_bytes(), mode))).await
     }
+}
+
+fn written(pod: &Value) -> Result<String, StepError> {
+    serde_saphyr::to_string(pod).map_err(|e| StepError::Failed(format!("{MANIFEST} can't be written: {e}")))
 }
 
 fn parse(manifest: &str, action: &SetFlags) -> Result<Value, StepError> {

@@ -16,4 +16,5 @@ mod orphans;
 mod plans;
 mod rights;
 mod runs;
+mod undone;
 mod ways_back;
