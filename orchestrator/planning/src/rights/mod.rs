@@ -1,8 +1,8 @@
 //! What the API server must allow: for an observation, and for a plan and its way back.
 //!
-//! - [`observation`]: to look at a cluster, as `check` and `plan` do.
+//! - [`mod@observation`]: to look at a cluster, as `check` and `plan` do.
 //! - [`needed`]: to carry a plan out and to undo it.
-//! - [`manifests`]: rights as roles and bindings.
+//! - [`mod@manifests`]: rights as roles and bindings.
 
 mod manifests;
 mod observation;
