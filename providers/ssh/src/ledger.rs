@@ -1,0 +1,136 @@
+//! Each effect happens once, and only under the newest epoch: written on this computer, so that another
+//! process of this provider knows it too. The hosts keep their own account of commands and leases.
+
+use replank_provider_protocol::verbs::Mutation;
+use replank_provider_protocol::{Epoch, ErrorCode, ProviderError};
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use std::fs::File;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+/// An effect that was asked for.
+#[derive(Debug, Serialize, Deserialize)]
+struct Entry {
+    verb: String,
+    arguments: Value,
+    /// Absent as long as the effect is under way, or when its process died.
+    answer: Option<Value>,
+}
+
+/// Where effects are remembered.
+#[derive(Clone, Debug)]
+pub struct Ledger(PathBuf);
+
+/// A short name of something, fit for a file's name.
+pub fn short(text: &str) -> String {
+    let mut digest = hex::encode(Sha256::digest(text));
+    digest.truncate(16);
+    digest
+}
+
+/// The name of an operation on the hosts: two clusters may use the same.
+pub fn key(mutation: &Mutation) -> String {
+    short(&format!("{}\n{}", mutation.cluster, mutation.operation))
+}
+
+impl Ledger {
+    /// A ledger in a folder, which is made.
+    ///
+    /// # Errors
+    /// When it can't be made.
+    pub fn open(folder: PathBuf) -> Result<Self, ProviderError> {
+        std::fs::create_dir_all(&folder).map_err(|e| trouble(&folder, &e))?;
+        Ok(Self(folder))
+    }
+
+    /// Has an effect once. Who asks again gets the first answer; `work` runs again only if it failed or the
+    /// process that ran it died on the way.
+    ///
+    /// # Errors
+    /// When the epoch is old, the operation has other arguments or is under way, or the work fails.
+    pub async fn once<T: Serialize + DeserializeOwned>(
+        &self,
+        mutation: &Mutation,
+        verb: &str,
+        arguments: Value,
+        work: impl Future<Output = Result<T, ProviderError>>,
+    ) -> Result<T, ProviderError> {
+        self.fence(mutation)?;
+        let key = key(mutation);
+        let Some(_turn) =
+            self.lock(&format!("{key}.lock"), rustix::fs::FlockOperation::NonBlockingLockExclusive)?
+        else {
+            let message = format!("operation {} is under way; ask again", mutation.operation);
+            return Err(ProviderError::passing(ErrorCode::Unavailable, message));
+        };
+        let path = self.0.join(format!("{key}.json"));
+        if let Some(known) = read::<Entry>(&path)? {
+            if known.verb != verb || known.arguments != arguments {
+                let message = format!("operation {} is known with other arguments", mutation.operation);
+                return Err(ProviderError::lasting(ErrorCode::AlreadyExists, message));
+            }
+            if let Some(answer) = known.answer {
+                return serde_json::from_value(answer).map_err(|e| trouble(&path, &e));
+            }
+        }
+        let mut entry = Entry { verb: verb.into(), arguments, answer: None };
+        write(&path, &entry)?;
+        let answer = work.await?;
+        entry.answer = Some(serde_json::to_value(&answer).map_err(|e| trouble(&path, &e))?);
+        write(&path, &entry)?;
+        Ok(answer)
+    }
+
+    /// Refuses a lower epoch than the highest that was seen of this cluster.
+    fn fence(&self, mutation: &Mutation) -> Result<(), ProviderError> {
+        // Held only while one small file is read and written.
+        let _turn = self.lock("epoch.lock", rustix::fs::FlockOperation::LockExclusive)?;
+        let path = self.0.join(format!("epoch-{}.json", short(&mutation.cluster)));
+        let highest: Epoch = read(&path)?.unwrap_or_default();
+        if mutation.epoch < highest {
+            let message = format!("epoch {} is over: {highest} was seen", mutation.epoch);
+            return Err(ProviderError::lasting(ErrorCode::Denied, message));
+        }
+        if mutation.epoch > highest {
+            write(&path, &mutation.epoch)?;
+        }
+        Ok(())
+    }
+
+    fn lock(&self, name: &str, how: rustix::fs::FlockOperation) -> Result<Option<File>, ProviderError> {
+        let path = self.0.join(name);
+        let file = File::create(&path).map_err(|e| trouble(&path, &e))?;
+        match rustix::fs::flock(&file, how) {
+            Ok(()) => Ok(Some(file)),
+            Err(rustix::io::Errno::WOULDBLOCK) => Ok(None),
+            Err(error) => Err(trouble(&path, &error)),
+        }
+    }
+}
+
+fn trouble(path: &Path, error: &dyn std::fmt::Display) -> ProviderError {
+    ProviderError::lasting(ErrorCode::Internal, format!("{}: {error}", path.display()))
+}
+
+fn read<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, ProviderError> {
+    match std::fs::read(path) {
+        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|e| trouble(path, &e)),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(trouble(path, &error)),
+    }
+}
+
+fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), ProviderError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let bytes = serde_json::to_vec(value).map_err(|e| trouble(path, &e))?;
+    let written = || {
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(&bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)
+    };
+    written().map(drop).map_err(|e: std::io::Error| trouble(path, &e))
+}
