@@ -1,11 +1,12 @@
 //! `kubeadm init`: the first control plane.
 
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::config::{documents, field, node_name};
 use super::files::{kubeconfig, kubelet_config};
 use super::{Done, Failure, Kubeadm, flag, pki};
-use crate::machines::api::{Api, Patch, core};
+use crate::machines::api::{Api, ApiFailure, Patch, core};
 use crate::machines::urls::https;
 
 /// The name of the label and taint of control planes.
@@ -139,7 +140,21 @@ impl Kubeadm<'_> {
             _ => json!([{"key": CONTROL_PLANE, "effect": "NoSchedule"}]),
         };
         let path = core("", "nodes", name);
-        let node = self.api.get(&path).await?;
+        let durations = self.machine.site.durations.clone();
+        let until = Instant::now() + durations.kubeadm_timeout;
+        // Whatever goes wrong, a conflict included, is tried again from the start, as the real one does.
+        while let Err(failure) = self.mark(&path, &taints).await {
+            if Instant::now() >= until {
+                return Err(Failure(format!("mark-control-plane: {failure}")));
+            }
+            self.pause(durations.kubeadm_poll).await;
+        }
+        Ok(())
+    }
+
+    /// Adds the labels and taints of a control plane to a Node.
+    async fn mark(&self, path: &str, taints: &Value) -> Result<(), ApiFailure> {
+        let node = self.api.get(path).await?;
         let mut all = node["spec"]["taints"].as_array().cloned().unwrap_or_default();
         for taint in taints.as_array().into_iter().flatten() {
             if !all.iter().any(|other| other["key"] == taint["key"] && other["effect"] == taint["effect"]) {
@@ -153,10 +168,7 @@ impl Kubeadm<'_> {
             }},
             "spec": {"taints": all},
         });
-        let (api, path, patch) = (&self.api, &path, &patch);
-        self.patiently("mark-control-plane", || async move { api.patch(path, Patch::Merge, patch).await })
-            .await?;
-        Ok(())
+        self.api.patch(path, Patch::Merge, &patch).await
     }
 }
 
