@@ -9,11 +9,14 @@ use kube::client::Body;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::time::Duration;
+use tokio::time::Instant;
 
 /// The first pause after a watch that ended without a single event; doubles up to [`LONGEST_PAUSE`].
 /// A server that closes every watch at once must not be asked in a tight loop.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// A watch that lasts so long after an error is one: a connection may break after it was taken.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// Some objects of one kind, as they are now.
 pub struct Follow {
@@ -24,9 +27,12 @@ pub struct Follow {
     version: String,
     stream: Option<BoxStream<'static, Result<Value, ApiError>>>,
     pause: Duration,
+    /// Until when the present pause lasts: whoever stops waiting in between does not begin it anew.
+    pauses_until: Option<Instant>,
     idle: bool,
     /// The server could not be asked when it was last tried.
     troubled: bool,
+    settles_at: Option<Instant>,
 }
 
 impl Follow {
@@ -40,8 +46,10 @@ impl Follow {
             version: String::new(),
             stream: None,
             pause: FIRST_PAUSE,
+            pauses_until: None,
             idle: false,
             troubled: false,
+            settles_at: None,
         }
     }
 
@@ -72,22 +80,40 @@ impl Follow {
         }
         if self.stream.is_none() {
             if self.idle {
-                tokio::time::sleep(self.pause).await;
+                let pause = self.pause;
+                tokio::time::sleep_until(*self.pauses_until.get_or_insert_with(|| Instant::now() + pause))
+                    .await;
+            }
+            let opened = self.api.watch(&self.path, &self.query, &self.version).await;
+            if self.pauses_until.take().is_some() {
                 self.pause = (self.pause * 2).min(LONGEST_PAUSE);
             }
-            match self.api.watch(&self.path, &self.query, &self.version).await {
+            match opened {
                 Ok(stream) => {
                     self.idle = true;
                     self.stream = Some(stream);
-                    if std::mem::take(&mut self.troubled) {
-                        return Ok(true);
-                    }
+                    self.settles_at = self.troubled.then(|| Instant::now() + SETTLED);
                 }
                 Err(error) => return self.failed(error),
             }
         }
         let Some(stream) = self.stream.as_mut() else { return Ok(false) };
-        match stream.next().await {
+        let settled = async {
+            match self.settles_at {
+                Some(at) => tokio::time::sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
+        let next = tokio::select! {
+            biased;
+            next = stream.next() => next,
+            () = settled => {
+                self.settles_at = None;
+                self.troubled = false;
+                return Ok(true);
+            }
+        };
+        match next {
             None => {
                 self.stream = None;
                 Ok(false)
@@ -96,7 +122,11 @@ impl Follow {
                 self.stream = None;
                 self.failed(error)
             }
-            Some(Ok(event)) => Ok(self.take(event)),
+            Some(Ok(event)) => {
+                self.settles_at = None;
+                let again = std::mem::take(&mut self.troubled);
+                Ok(self.take(event) || again)
+            }
         }
     }
 

@@ -101,3 +101,22 @@ async fn a_watch_that_is_had_again_is_told_though_nothing_has_changed() {
     let told = tokio::time::timeout(Duration::from_secs(10), follow.advance()).await;
     assert!(matches!(told, Ok(Ok(true))), "{told:?}");
 }
+
+#[tokio::test(start_paused = true)]
+async fn who_looks_elsewhere_now_and_then_still_gets_a_broken_watch_back() {
+    let cluster = small().await;
+    let mut follow = Follow::new(world_of(&cluster).api(), "/apis/apps/v1/daemonsets", "");
+    let mut looked = async |seconds: u64| {
+        let mut seen = false;
+        for _ in 0..seconds / 3 {
+            let answer = tokio::time::timeout(Duration::from_secs(3), follow.advance()).await;
+            seen |= matches!(answer, Ok(Ok(true)));
+        }
+        seen
+    };
+    assert!(looked(3).await, "the list");
+    let broken = cluster.server.faults().raise(Fault::named("api-server-away"));
+    assert!(!looked(60).await);
+    cluster.server.faults().lift(broken);
+    assert!(looked(12).await, "the watch is there again");
+}
