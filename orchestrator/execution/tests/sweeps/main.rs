@@ -3,5 +3,6 @@
 #![allow(unreachable_pub, reason = "the modules of one test program")]
 
 mod crashes;
+mod outages;
 mod seeds;
 mod world;
