@@ -50,18 +50,24 @@ enum Words {
     Line(String),
 }
 
+/// What a host says of user-data that is of another kind.
+const UNKNOWN: &str =
+    "the user-data is no #cloud-config and no #!/bin/sh script: this host can't be told what to do";
+
 /// The script that does what the user-data says. As with cloud-init a command that fails does not keep the
 /// later ones from running; the script's status tells of it.
 ///
 /// # Errors
-/// When it is no `#cloud-config`, or asks for what a script on a host that lives already can't do.
+/// When it asks for what a script on a host that lives already can't do.
 pub fn script(user_data: &[u8]) -> Result<String, ProviderError> {
     let invalid =
         |message: String| ProviderError::lasting(ErrorCode::Invalid, format!("the user-data: {message}"));
-    let text = std::str::from_utf8(user_data).map_err(|_| invalid("it is not text".into()))?;
-    if text.lines().next().map(str::trim_end) != Some("#cloud-config") {
-        return Err(invalid("its first line is not #cloud-config".into()));
-    }
+    let text = match std::str::from_utf8(user_data) {
+        Ok(text) if text.starts_with("#!/bin/sh") => return Ok(text.to_owned()),
+        Ok(text) if text.lines().next().map(str::trim_end) == Some("#cloud-config") => text,
+        // A machine that was given what it does not know is made, and fails at its first boot: so do others.
+        _ => return Ok(format!("echo {} >&2\nexit 1\n", quoted(UNKNOWN))),
+    };
     let config: CloudConfig = serde_saphyr::from_str(text).map_err(|e| invalid(e.to_string()))?;
     let mut script = String::from(
         "status=0\nput() {\n    mkdir -p \"$(dirname \"$1\")\" &&\n        (umask 077 && base64 -d >\"$1.replank\") &&\n        \
@@ -125,12 +131,22 @@ mod tests {
     }
 
     #[test]
+    fn what_is_no_cloud_config_fails_at_the_first_boot() {
+        for bytes in [&b"\x1f\x8b\x08"[..], b"MIME-Version: 1.0"] {
+            let made = script(bytes).expect("a machine is made");
+            let ended = std::process::Command::new("sh").args(["-c", &made]).output().expect("sh starts");
+            assert_eq!(
+                (ended.status.code(), String::from_utf8_lossy(&ended.stderr).trim()),
+                (Some(1), UNKNOWN)
+            );
+        }
+    }
+
+    #[test]
     fn what_a_script_can_not_do_is_refused() {
-        for text in [
-            "#!/bin/sh\n",
-            "#cloud-config\npackages: [x]\n",
-            "#cloud-config\nwrite_files: [{path: /a, owner: me}]\n",
-        ] {
+        for text in
+            ["#cloud-config\npackages: [x]\n", "#cloud-config\nwrite_files: [{path: /a, owner: me}]\n"]
+        {
             assert_eq!(script(text.as_bytes()).expect_err(text).code, ErrorCode::Invalid);
         }
     }

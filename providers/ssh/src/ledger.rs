@@ -2,7 +2,7 @@
 //! process of this provider knows it too. The hosts keep their own account of commands and leases.
 
 use replank_provider_protocol::verbs::Mutation;
-use replank_provider_protocol::{Epoch, ErrorCode, ProviderError};
+use replank_provider_protocol::{Epoch, ErrorCode, ProviderError, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 /// An effect that was asked for.
 #[derive(Debug, Serialize, Deserialize)]
 struct Entry {
+    run: RunId,
     verb: String,
     arguments: Value,
     /// Absent as long as the effect is under way, or when its process died.
@@ -68,15 +69,18 @@ impl Ledger {
         };
         let path = self.0.join(format!("{key}.json"));
         if let Some(known) = read::<Entry>(&path)? {
-            if known.verb != verb || known.arguments != arguments {
-                let message = format!("operation {} is known with other arguments", mutation.operation);
+            if known.run != mutation.run || known.verb != verb || known.arguments != arguments {
+                let message = format!(
+                    "operation {} is known with other arguments or of another run",
+                    mutation.operation
+                );
                 return Err(ProviderError::lasting(ErrorCode::AlreadyExists, message));
             }
             if let Some(answer) = known.answer {
                 return serde_json::from_value(answer).map_err(|e| trouble(&path, &e));
             }
         }
-        let mut entry = Entry { verb: verb.into(), arguments, answer: None };
+        let mut entry = Entry { run: mutation.run.clone(), verb: verb.into(), arguments, answer: None };
         write(&path, &entry)?;
         let answer = work.await?;
         entry.answer = Some(serde_json::to_value(&answer).map_err(|e| trouble(&path, &e))?);

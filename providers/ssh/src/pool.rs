@@ -77,6 +77,13 @@ enum Bootstrap {
     Lost,
 }
 
+impl Seen {
+    /// Whether its kubelet reports this system UUID.
+    pub fn is(&self, uuid: &str) -> bool {
+        self.system_uuid.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(uuid))
+    }
+}
+
 impl Member {
     fn new(name: &str, kind: Kind, host: &HostSettings, settings: &Settings) -> Self {
         let destination = host.destination.clone().unwrap_or_else(|| name.to_owned());

@@ -221,16 +221,18 @@ impl Provider for SshProvider {
     async fn find(&self, params: FindParams) -> Result<Found, ProviderError> {
         let greeted = self.greeted()?;
         let node = &params.node;
-        for member in greeted.pool.members(None) {
-            let known =
-                member.kind == Kind::Own && (member.name == node.name || member.has_address(&node.addresses));
-            if !known && member.kind == Kind::Own {
-                continue;
-            }
-            let seen = member.look().await?;
-            let Some(machine) = member.machine(&seen) else { continue };
-            if known || machine.name == node.name {
-                return Ok(Found { machine, keeping: Keeping::Stopped });
+        for kind in [Kind::Own, Kind::Spare] {
+            for (member, seen) in greeted.pool.look(kind).await? {
+                let Some(machine) = member.machine(&seen) else { continue };
+                let is_it = match (&node.system_uuid, &node.provider_id) {
+                    (Some(uuid), _) => seen.is(uuid),
+                    (None, None) => machine.name == node.name || member.has_address(&node.addresses),
+                    // These hosts have no provider id: it is a machine of somebody else's.
+                    (None, Some(_)) => false,
+                };
+                if is_it {
+                    return Ok(Found { machine, keeping: Keeping::Stopped });
+                }
             }
         }
         let message = format!("no host is node {}: name it under `hosts`", node.name);

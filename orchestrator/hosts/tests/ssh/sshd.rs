@@ -127,11 +127,15 @@ impl Sshd {
             self.folder.join("authorized_keys").display(),
         );
         std::fs::write(&config, text).expect("it is written");
+        std::fs::write(self.path("id"), format!("{:032x}\n", self.port)).expect("it is written");
         // One folder of the disk for each that the host has for itself; /run is empty after every start.
         let script = r#"set -e
             for kept in /var/lib /etc/kubernetes /etc/cni /root; do
                 mkdir -p "$1$kept" "$kept"
                 mount --bind "$1$kept" "$kept"
+            done
+            for id in /etc/machine-id /sys/class/dmi/id/product_uuid; do
+                [ ! -e "$id" ] || mount --bind "$3" "$id"
             done
             mount -t tmpfs run /run
             mkdir /run/sshd
@@ -142,6 +146,7 @@ impl Sshd {
             .args(["--mount", "--pid", "--fork", "--kill-child", "--mount-proc", "sh", "-c", script, "sh"])
             .arg(&disk)
             .arg(&config)
+            .arg(self.path("id"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
