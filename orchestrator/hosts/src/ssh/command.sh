@@ -25,13 +25,11 @@ if [ ! -e "$folder/began" ] && [ ! -e "$folder/request" ]; then
     exec 9>&-
 fi
 
-if [ -e "$folder/request" ] && [ "$(cat "$folder/request")" != "$digest" ]; then
-    echo "$mark other"
-    exit 0
-fi
+asked() { [ "$(cat "$folder/request" 2>/dev/null)" = "$digest" ]; }
 
 exec 9>>"$folder/lock"
-if [ ! -e "$folder/began" ] && flock -n 9 && [ ! -e "$folder/began" ]; then
+# Another may be writing the request just now; one that runs the command already has begun.
+if [ ! -e "$folder/began" ] && flock -w 5 9 && [ ! -e "$folder/began" ] && asked; then
     # The lock lives as long as the one that runs the command: whoever gets it knows that it has ended.
     setsid sh -c '
         folder=$1
@@ -49,6 +47,10 @@ if [ ! -e "$folder/began" ] && flock -n 9 && [ ! -e "$folder/began" ]; then
 fi
 exec 9>&-
 
+if ! asked; then
+    echo "$mark other"
+    exit 0
+fi
 if ! flock -w "$patience" "$folder/lock" true; then
     echo "$mark running"
 elif [ -e "$folder/status" ]; then
