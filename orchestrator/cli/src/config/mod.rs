@@ -153,6 +153,19 @@ mod tests {
     }
 
     #[test]
+    fn every_example_can_be_meant() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../examples");
+        let mut read = Vec::new();
+        for entry in std::fs::read_dir(folder).unwrap().flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "yaml") {
+                let intent = load(&entry.path()).unwrap_or_else(|error| panic!("{error}"));
+                read.push(intent.provider.name);
+            }
+        }
+        assert!(read.contains(&"simulator".to_owned()), "{read:?}");
+    }
+
+    #[test]
     fn a_starting_file_for_a_cluster_names_what_is_there() {
         let seen = Seen {
             old: Some("Calico v3.30.3 (manifest)".into()),
