@@ -10,10 +10,11 @@ mod tier;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test [fast|processes|lab]…
-  test        formats, lints, documents and tests; without a tier, fast and processes
+const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]…
+  test        formats, lints, documents and tests; without a tier, all but lab
   fast        unit tests, goldens and the embedded cluster in one process
   processes   simulator, provider and replank as programs of their own
+  providers   providers against real sshds and the like; needs root
   lab         a real kubeadm cluster on machines made of namespaces; needs root
 usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";
 

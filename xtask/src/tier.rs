@@ -9,6 +9,8 @@ pub(crate) enum Tier {
     Fast,
     /// Programs of their own on loopback.
     Processes,
+    /// Providers against what they are for, or against what stands for it.
+    Providers,
     /// A real cluster on machines made of namespaces.
     Lab,
 }
@@ -22,14 +24,15 @@ pub(crate) struct Selection {
 
 impl Tier {
     /// Every tier.
-    pub(crate) const ALL: [Self; 3] = [Self::Fast, Self::Processes, Self::Lab];
+    pub(crate) const ALL: [Self; 4] = [Self::Fast, Self::Processes, Self::Providers, Self::Lab];
     /// Those that run when none is named.
-    pub(crate) const USUAL: [Self; 2] = [Self::Fast, Self::Processes];
+    pub(crate) const USUAL: [Self; 3] = [Self::Fast, Self::Processes, Self::Providers];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Fast => "fast",
             Self::Processes => "processes",
+            Self::Providers => "providers",
             Self::Lab => "lab",
         }
     }
@@ -45,6 +48,9 @@ impl Tier {
                     "replank-tests",
                     "--exclude",
                     "xtask",
+                    // The tier of providers runs it.
+                    "--exclude",
+                    "replank-provider-ssh",
                     "--no-fail-fast",
                 ],
                 vec![
@@ -76,6 +82,7 @@ impl Tier {
                 // Most of their time they wait for Leases and the like: more of them than cores run at once.
                 vec![[&tests[..], &["--", "--test-threads", "6"]].concat()]
             }
+            Self::Providers => vec![vec!["test", "--package", "replank-provider-ssh", "--no-fail-fast"]],
             Self::Lab => {
                 let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast"];
                 // One cluster fills two cores.
@@ -87,7 +94,7 @@ impl Tier {
     /// Programs that its tests start and that must be built first.
     pub(crate) fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Fast => &[],
+            Self::Fast | Self::Providers => &[],
             Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
             Self::Lab => &["replank-lab", "replank-provider-lab"],
         }
@@ -98,6 +105,7 @@ impl Tier {
         match self {
             Self::Fast => Ok(()),
             Self::Processes => setup::loopback(),
+            Self::Providers => setup::hosts_over_ssh(),
             Self::Lab => setup::lab(),
         }
     }
