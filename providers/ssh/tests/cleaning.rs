@@ -33,10 +33,10 @@ fn missing() -> Option<String> {
         }
     }
     let tried = in_a_namespace(
-        "ip link add a type veth peer name b && ipset create x hash:net && iptables-legacy -w -L -n",
+        "ip link add name one type veth peer name two && ipset create x hash:net && iptables-legacy -w -L -n",
     );
     (!tried.status.success())
-        .then(|| format!("no namespace of its own: {}", String::from_utf8_lossy(&tried.stderr)))
+        .then(|| format!("no namespace of its own: {}", String::from_utf8_lossy(&tried.stderr).trim()))
 }
 
 #[test]
@@ -114,7 +114,7 @@ esac
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
     let said = in_a_namespace(&format!("PATH={}:$PATH sh \"$1\"", folder.path().display()));
     if !said.status.success() && said.stdout.is_empty() {
-        return skip("recorded_output_of_kinds", &String::from_utf8_lossy(&said.stderr));
+        return skip("recorded_output_of_kinds", String::from_utf8_lossy(&said.stderr).trim());
     }
     let deleted = std::fs::read_to_string(folder.path().join("deleted")).expect("something was deleted");
     let lines: Vec<&str> = deleted.lines().collect();
