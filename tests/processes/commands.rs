@@ -123,7 +123,7 @@ fn a_signal_pauses_at_a_safe_point_and_a_second_one_says_what_is_half_done() {
     assert_eq!(account["result"], "paused");
     assert!(account["next"].as_str().is_some_and(|next| next.starts_with("replank apply ")), "{account}");
 
-    // A drain that can't end shows what a second signal leaves half done.
+    // A machine that is long in the making shows what a second signal leaves half done.
     simulator.raise("machine-api-slow");
     let mut applying = operator.apply();
     eventually("a machine is asked for", WHOLE, || operator.journal_text().contains("/create").then_some(()));

@@ -2,7 +2,6 @@
 
 use super::{Resource, Right, Rights, Verb, Which};
 use crate::cni::calico::GROUPS;
-use crate::object::Kind;
 use crate::state::common_kinds;
 use std::collections::BTreeSet;
 
@@ -21,14 +20,10 @@ pub fn observation() -> BTreeSet<Right> {
     }
     rights.any(&Resource::everywhere("storage.k8s.io", "csinodes"), &[Verb::List]);
     for kind in common_kinds() {
-        rights.any(&of(&kind), &[Verb::List]);
+        rights.any(&Resource::of_kind(&kind), &[Verb::List]);
     }
     for group in GROUPS.into_iter().chain([SHARED_POLICIES]) {
         rights.any(&Resource::everywhere(group, "*"), &[Verb::List]);
     }
     rights.covered()
-}
-
-fn of(kind: &Kind) -> Resource {
-    Resource::of_kind(kind)
 }
