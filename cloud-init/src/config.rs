@@ -66,9 +66,8 @@ impl WriteFile {
 }
 
 impl CloudConfig {
-    /// The finished user-data. The document is JSON, which is YAML too, so that no reader has to
-    /// guess whether `0600` is a number or where a line ends.
-    pub fn render(&self) -> String {
+    /// The document.
+    pub(crate) fn document(&self) -> Value {
         let mut document = json!({});
         if let Some(hostname) = &self.hostname {
             document["hostname"] = json!(hostname);
@@ -80,6 +79,12 @@ impl CloudConfig {
         if !self.runcmd.is_empty() {
             document["runcmd"] = json!(self.runcmd);
         }
-        format!("#cloud-config\n{document:#}\n")
+        document
+    }
+
+    /// The finished user-data. The document is JSON, which is YAML too, so that no reader has to
+    /// guess whether `0600` is a number or where a line ends.
+    pub fn render(&self) -> String {
+        format!("#cloud-config\n{:#}\n", self.document())
     }
 }
