@@ -17,7 +17,7 @@ pub mod snippet;
 pub mod user_data;
 
 pub use config::{CloudConfig, WriteFile};
-pub use join::{ControlPlane, Join, JoinTaint};
+pub use join::{CgroupDriver, ControlPlane, Families, Join, JoinTaint, KubeletArguments, Requirement};
 pub use secret::Secret;
 pub use seed::{MetaData, Seed, SeedError};
 pub use snippet::Snippet;

@@ -11,6 +11,7 @@
 //! - [`plan`]: what will be done, and [`planner`], which decides it; [`lint`] reads it again.
 //! - [`rights`]: what the API server must allow for it.
 //! - [`journal`]: what was done, and the state of a run as a fold over it.
+//! - [`node_image`]: what a node's image must hold.
 //! - [`waiting`]: why nothing happens right now.
 
 pub mod canonical;
@@ -22,6 +23,7 @@ pub mod intent;
 pub mod journal;
 pub mod late;
 pub mod lint;
+pub mod node_image;
 pub mod object;
 pub mod plan;
 pub mod planner;

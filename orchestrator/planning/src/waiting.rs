@@ -2,6 +2,7 @@
 //! sentence of its own.
 
 use crate::ids::{MachineId, NodeName};
+use crate::node_image::{Item, sentence};
 use crate::object::ObjectRef;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -48,6 +49,13 @@ pub enum Waiting {
         node: NodeName,
         /// Its own word for it; `Unknown` is not ready.
         reason: String,
+    },
+    /// A new machine can't become ready: its image lacks something.
+    ImageLacks {
+        /// The machine.
+        machine: MachineId,
+        /// What.
+        items: Vec<Item>,
     },
     /// kubeadm has not yet made a Node a control plane.
     JoinUnfinished {
@@ -176,6 +184,7 @@ impl Waiting {
             Self::ControllerManager { .. } => "controllerManager",
             Self::NodeMissing { .. } => "nodeMissing",
             Self::NodeNotReady { .. } => "nodeNotReady",
+            Self::ImageLacks { .. } => "imageLacks",
             Self::JoinUnfinished { .. } => "joinUnfinished",
             Self::MachineGivenUp { .. } => "machineGivenUp",
             Self::Rollout { .. } => "rollout",
@@ -205,6 +214,9 @@ impl fmt::Display for Waiting {
             }
             Self::NodeMissing { machine } => write!(f, "waiting for machine {machine} to register its Node"),
             Self::NodeNotReady { node, reason } => write!(f, "waiting for node {node} to be ready: {reason}"),
+            Self::ImageLacks { machine, items } => {
+                write!(f, "waiting for machine {machine}, which lacks {}", sentence(items))
+            }
             Self::JoinUnfinished { node, missing } => {
                 write!(f, "waiting for kubeadm to end the join of {node}: {missing}")
             }
@@ -312,6 +324,13 @@ pub enum Refusal {
         /// The server's sentence.
         message: String,
     },
+    /// A new machine's image lacks what a node needs.
+    Image {
+        /// The machine.
+        machine: MachineId,
+        /// What it lacks.
+        items: Vec<Item>,
+    },
     /// The host lacks what the step needs, or its content is not understood.
     Host {
         /// Which.
@@ -338,6 +357,13 @@ impl fmt::Display for Refusal {
                 write!(f, "{reason}; accept it with --accept {finding}:{object}")
             }
             Self::Server { action, message } => write!(f, "the API server refused to {action}: {message}"),
+            Self::Image { machine, items } => {
+                write!(
+                    f,
+                    "the image of machine {machine} lacks {}; then run `replank apply` again",
+                    sentence(items)
+                )
+            }
             Self::Host { node, reason } => write!(f, "host of {node}: {reason}"),
             Self::Unsafe { guard, reason } => write!(f, "{guard}: {reason}"),
         }

@@ -1,7 +1,7 @@
 //! The replacement is let in: podCIDR, labels, taints, gate, and everything that must be ready.
 
 use super::Step;
-use super::create_machine::{again, certificates, token};
+use super::create_machine::{again, certificates, lacks, token};
 use super::support::{
     GATE_LABEL, NEW_SIDE, UNADMITTED, condition, items, not_ready, pod_ready, taint_json, text,
 };
@@ -12,6 +12,7 @@ use crate::guards::Guard;
 use async_trait::async_trait;
 use replank_planning::ids::{NodeName, Uid};
 use replank_planning::late::{Learned, NodeRef};
+use replank_planning::node_image::understood;
 use replank_planning::object::ObjectRef;
 use replank_planning::plan::action::{AdmitNode, Drain, NodeAct};
 use replank_planning::waiting::Waiting;
@@ -23,6 +24,9 @@ use tokio::time::Instant;
 
 /// The static pods of a control plane.
 const SERVERS: [&str; 4] = ["etcd", "kube-apiserver", "kube-controller-manager", "kube-scheduler"];
+
+/// How often a host whose Node is not ready is looked at for what its image lacks: no host tells of it by itself.
+const LOOK_AT_HOST: Duration = Duration::from_secs(30);
 
 /// See [`replank_planning::plan::Action::AdmitNode`].
 pub struct AdmitNodeStep(pub AdmitNode);
@@ -214,8 +218,25 @@ impl AdmitNodeStep {
         daemon_sets: &BTreeSet<ObjectRef>,
         until: Instant,
     ) -> Result<(), StepError> {
+        let machine = cx.machine(&NodeRef::New { slot: self.0.slot.clone() })?;
+        let mut next_look = Instant::now();
+        let mut lacking = Vec::new();
         loop {
-            let Some(waiting) = self.blocker(cx, views, name, daemon_sets)? else { return Ok(()) };
+            let Some(mut waiting) = self.blocker(cx, views, name, daemon_sets)? else { return Ok(()) };
+            let looks = matches!(waiting, Waiting::NodeNotReady { .. } | Waiting::Rollout { .. });
+            if looks {
+                if Instant::now() >= next_look {
+                    lacking = lacks::looked_for(cx, &machine).await;
+                    next_look = Instant::now() + LOOK_AT_HOST;
+                }
+                let items = match &waiting {
+                    Waiting::NodeNotReady { reason, .. } if lacking.is_empty() => understood(reason),
+                    _ => lacking.clone(),
+                };
+                if !items.is_empty() {
+                    waiting = Waiting::ImageLacks { machine: machine.clone(), items };
+                }
+            }
             cx.waiting(waiting)?;
             tokio::select! {
                 biased;
@@ -224,6 +245,7 @@ impl AdmitNodeStep {
                 changed = cx.changed(&mut views.csi), if !self.0.csi_drivers.is_empty() => changed?,
                 changed = cx.changed(&mut views.requests) => changed?,
                 () = tokio::time::sleep_until(until) => return Err(cx.deadline(self.0.deadline_seconds)),
+                () = tokio::time::sleep_until(next_look), if looks => {}
             }
         }
     }

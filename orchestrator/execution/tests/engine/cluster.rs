@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use replank_cloud_init::{Join, Secret};
+use replank_cloud_init::{CgroupDriver, Families, Join, KubeletArguments, Secret};
 use replank_execution::clock::VirtualClock;
 use replank_execution::world::Entropy;
 use replank_execution::{Settings, World, observe};
@@ -112,6 +112,10 @@ impl Cluster {
             taints: Vec::new(),
             control_plane: None,
             kubernetes_version: "v1.34.4".to_owned(),
+            families: Families::V4,
+            kubelet: KubeletArguments::default(),
+            cgroup_driver: CgroupDriver::Systemd,
+            requirements: Vec::new(),
             files: Vec::new(),
             static_pods: Vec::new(),
         };

@@ -7,6 +7,7 @@ mod drains;
 mod families;
 mod faults;
 mod guards;
+mod images;
 mod installs;
 mod journals;
 mod locks;

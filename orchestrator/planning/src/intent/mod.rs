@@ -5,6 +5,7 @@ mod problems;
 pub use problems::{Problem, problems};
 
 use crate::checks::Consent;
+use crate::ids::Digest;
 use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -82,11 +83,34 @@ pub struct Nodes {
     pub canary: Option<String>,
     /// How many workers may be under way at once.
     pub max_surge: u32,
+    /// User-data of the user's own: cloud-config documents, which are merged as cloud-init merges them, and
+    /// scripts. Their content may be secret, so it stays in the files.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub user_data: Vec<UserDataFile>,
+    /// What new kubelets are told on their command lines, by names without dashes.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub kubelet_extra_args: BTreeMap<String, String>,
+}
+
+/// A file with user-data, as it was when the plan was made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct UserDataFile {
+    /// Its absolute path.
+    pub path: String,
+    /// The digest of its content.
+    pub digest: Digest,
 }
 
 impl Default for Nodes {
     fn default() -> Self {
-        Self { canary_soak_seconds: 60, canary: None, max_surge: 1 }
+        Self {
+            canary_soak_seconds: 60,
+            canary: None,
+            max_surge: 1,
+            user_data: Vec::new(),
+            kubelet_extra_args: BTreeMap::new(),
+        }
     }
 }
 

@@ -50,9 +50,11 @@ pub(super) fn add(rights: &mut Rights, step: &PlannedStep) {
             rights.any(&nodes, &[Get, List, Watch, Delete]);
             let secrets = Resource::in_namespace("", "secrets", "kube-system");
             // Tokens have random names.
-            rights.any(&secrets, &[Get, Create, Delete]);
+            rights.any(&secrets, &[Get, Create, Patch, Delete]);
             let public = Resource::in_namespace("", "configmaps", "kube-public");
             rights.on(&public, &Which::Named("cluster-info".into()), &[Get]);
+            let system = Resource::in_namespace("", "configmaps", "kube-system");
+            rights.on(&system, &Which::Named("kubelet-config".into()), &[Get]);
         }
         Action::AdmitNode(act) => {
             rights.any(&nodes, &[Get, List, Watch, Patch, Delete]);

@@ -12,6 +12,13 @@ use crate::machines::machine_api::{
     CreateMachine, ErrorCode, MachineError, MachineRole, MachineState, MachineView,
 };
 
+/// Faults of images, and what is not on their disks.
+const LACKING: [(&str, &str); 3] = [
+    ("image-lacks-bridge", "/opt/cni/bin/bridge"),
+    ("image-lacks-br-netfilter", "/proc/sys/net/bridge/bridge-nf-call-iptables"),
+    ("image-lacks-portmap", "/opt/cni/bin/portmap"),
+];
+
 impl Datacenter {
     /// Makes a machine and boots it. The same operation id with the same arguments (the
     /// user-data, which holds secrets, aside) gives the same machine.
@@ -65,6 +72,11 @@ impl Datacenter {
         state.made += 1;
         let files = HostFiles::new();
         base_image(&files, &identity, order.image.as_deref());
+        for (fault, path) in LACKING {
+            if site.strikes(fault, &order.name).is_some() {
+                files.remove(path);
+            }
+        }
         let host = HostHandle::new(identity, files);
         let machine = Arc::new(Machine::new(id.clone(), order.name.clone(), host, site.clone()));
         let record = Record {

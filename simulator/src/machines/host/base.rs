@@ -35,6 +35,7 @@ pub(crate) fn base_image(files: &HostFiles, identity: &HostIdentity, image: Opti
     put("/etc/machine-id", &format!("{}\n", identity.machine_id), 0o444);
     put("/sys/class/dmi/id/product_uuid", &format!("{}\n", identity.system_uuid), 0o400);
     put("/etc/os-release", "ID=simulated\nPRETTY_NAME=\"Simulated Linux 1\"\n", 0o644);
+    put("/proc/filesystems", "nodev\tproc\nnodev\toverlay\n\text4\n", 0o644);
     put("/proc/sys/net/ipv4/ip_forward", "1\n", 0o644);
     put("/proc/sys/net/bridge/bridge-nf-call-iptables", "1\n", 0o644);
     put(KUBELET_ENABLED, "[Unit]\nDescription=kubelet\n", 0o644);

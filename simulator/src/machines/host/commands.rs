@@ -9,6 +9,9 @@ use super::{crictl, file_commands, shell, systemctl};
 use crate::machines::kubeadm;
 use crate::machines::machine::Machine;
 
+/// Programs that `command -v` finds, beside the small ones.
+const PROGRAMS: [&str; 5] = ["containerd", "crictl", "kubeadm", "kubelet", "systemctl"];
+
 /// What a command left behind.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct CommandOutput {
@@ -54,6 +57,12 @@ pub(crate) fn run<'a>(
                     shell::run(machine, script, stdin).await
                 }
                 _ => CommandOutput::fail(2, format!("{name}: only -c is understood")),
+            },
+            "command" => match arguments {
+                ["-v", program] if PROGRAMS.contains(program) => {
+                    CommandOutput::ok(format!("/usr/bin/{program}\n"))
+                }
+                _ => CommandOutput::fail(127, ""),
             },
             "sudo" | "env" | "nohup" => run(machine, &argv[1..], stdin).await,
             "kubeadm" => kubeadm::run(machine, arguments).await,

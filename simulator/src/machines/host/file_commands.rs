@@ -24,6 +24,7 @@ pub(super) fn run(files: &HostFiles, name: &str, arguments: &[&str], stdin: &[u8
         "test" | "[" => {
             CommandOutput { status: i32::from(!test(files, arguments)), ..CommandOutput::default() }
         }
+        "grep" => grep(files, &paths, flag('q')),
         "stat" => stat(files, arguments),
         "sha256sum" => digest(files, &paths),
         "chmod" => chmod(files, arguments),
@@ -130,6 +131,21 @@ fn test(files: &HostFiles, arguments: &[&str]) -> bool {
         [left, "!=", right] => left != right,
         _ => false,
     }
+}
+
+/// Lines that hold a plain text; what would be a pattern is none here.
+fn grep(files: &HostFiles, words: &[&str], quiet: bool) -> CommandOutput {
+    let [text, path] = words else {
+        return CommandOutput::fail(2, "grep: a text and one file are understood");
+    };
+    let Some(content) = files.read_text(path) else {
+        return CommandOutput::fail(2, format!("grep: {path}: No such file or directory"));
+    };
+    let found: String =
+        content.lines().filter(|line| line.contains(text)).map(|line| format!("{line}\n")).collect();
+    let status = i32::from(found.is_empty());
+    let stdout = if quiet { Vec::new() } else { found.into_bytes() };
+    CommandOutput { status, stdout, ..CommandOutput::default() }
 }
 
 fn stat(files: &HostFiles, arguments: &[&str]) -> CommandOutput {

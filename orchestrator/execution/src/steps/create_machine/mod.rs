@@ -4,29 +4,32 @@
 //! - [`certificates`]: what lets a control plane join.
 //! - [`authority`]: the cluster's CA and the pin of its key.
 //! - [`again`]: another machine in place of one whose join has failed.
+//! - [`lacks`]: what a machine's image lacks.
+//! - [`shape`]: the user-data itself.
 //! - [`carry`]: what a control plane's host holds that kubeadm does not carry.
 
 pub mod again;
 pub mod authority;
 pub mod carry;
 pub mod certificates;
+pub mod lacks;
+mod shape;
 pub mod token;
 
 use super::Step;
 use super::machines::exists;
-use super::support::{decode, effect, encode, items, text};
+use super::support::{decode, encode, items, text};
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
 use async_trait::async_trait;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use replank_cloud_init::{ControlPlane, Join, JoinTaint};
 use replank_planning::ids::{MachineId, NodeName, Uid};
 use replank_planning::late::{Learned, NodeRef};
 use replank_planning::plan::Slot;
 use replank_planning::plan::action::CreateMachine;
-use replank_planning::waiting::Waiting;
+use replank_planning::waiting::{Refusal, Waiting};
 use replank_provider_protocol::verbs::{
     CreateParams, Deletable, DeleteParams, GetParams, ListParams, MachineSpec, Progress,
 };
@@ -80,6 +83,8 @@ impl Step for CreateMachineStep {
             Some(known) if exists(cx, &known).await? => Some(known),
             _ => None,
         };
+        // A person had the run go on after it was told what this one's image lacks.
+        let mut known_to_lack = machine.clone();
         let mut tried = 0;
         for attempt in 0..OPERATIONS {
             let current = match machine.take() {
@@ -96,9 +101,12 @@ impl Step for CreateMachineStep {
             };
             tried += 1;
             cx.learn(Learned::Machine { slot: slot.id.clone(), machine: current.clone() })?;
-            match self.node_of(cx, slot, &current, tried == MACHINES).await? {
+            let may_lack = known_to_lack.take().is_some();
+            match self.node_of(cx, slot, &current, tried == MACHINES, may_lack).await? {
                 Some((name, uid)) => {
                     self.forget_replaced(cx, slot, before).await?;
+                    // Its kubelet has a certificate of its own by now.
+                    token::delete(cx, &slot.id).await?;
                     return Ok(json!({"machine": current, "node": name, "uid": uid}));
                 }
                 None => self.delete(cx, &format!("delete-failed-{current}"), &current).await?,
@@ -175,7 +183,7 @@ impl CreateMachineStep {
 
     /// Makes a machine.
     async fn create(&self, cx: &StepContext<'_>, slot: &Slot, attempt: u32) -> Result<Created, StepError> {
-        let user_data = STANDARD.encode(self.user_data(cx, slot, attempt).await?);
+        let user_data = STANDARD.encode(shape::user_data(cx, &self.0, slot, attempt).await?);
         let provider = &cx.running.world.provider;
         let spec = MachineSpec {
             name: slot.new.machine_name.clone(),
@@ -244,52 +252,15 @@ impl CreateMachineStep {
         Ok(Created::Failed)
     }
 
-    async fn user_data(&self, cx: &StepContext<'_>, slot: &Slot, machine: u32) -> Result<String, StepError> {
-        let token = token::ensure(cx, &slot.id).await?;
-        let authority = authority::read(cx).await?;
-        let version = cx.find("/version").await?.unwrap_or_default();
-        let mut files = Vec::new();
-        let mut static_pods = Vec::new();
-        let control_plane = if slot.role == Role::ControlPlane {
-            let carried = carry::from_host(cx, slot).await?;
-            files = carried.files;
-            static_pods = carried.static_pods;
-            let taints = control_plane_taints(cx, slot).await?;
-            Some(ControlPlane { certificate_key: certificates::upload(cx, machine).await?, taints })
-        } else {
-            None
-        };
-        let join = Join {
-            node_name: slot.new.machine_name.clone(),
-            endpoint: self.0.endpoint.clone(),
-            token,
-            ca_cert_hashes: vec![authority.pin],
-            taints: self
-                .0
-                .register_with_taints
-                .iter()
-                .map(|t| JoinTaint {
-                    key: t.key.clone(),
-                    value: t.value.clone(),
-                    effect: effect(t.effect).to_owned(),
-                })
-                .collect(),
-            control_plane,
-            kubernetes_version: text(&version, "/gitVersion").to_owned(),
-            files,
-            static_pods,
-        };
-        Ok(join.cloud_config().render())
-    }
-
-    /// Waits for the Node of a machine. `None`: the machine failed, or its time is over and another one may be
-    /// tried.
+    /// Waits for the Node of a machine. `None`: the machine failed, or its time is over, or its image lacks
+    /// something and it `may_lack` it, and another one may be tried.
     async fn node_of(
         &self,
         cx: &StepContext<'_>,
         slot: &Slot,
         machine: &MachineId,
         last: bool,
+        may_lack: bool,
     ) -> Result<Option<(NodeName, Uid)>, StepError> {
         let provider = &cx.running.world.provider;
         let until = Instant::now() + Duration::from_secs(self.0.deadline_seconds);
@@ -300,6 +271,15 @@ impl CreateMachineStep {
                     provider.get(GetParams { machine: machine.clone() })
                 })
                 .await?;
+            let lacking = lacks::told(cx, machine).await;
+            if !lacking.is_empty() {
+                if may_lack {
+                    return Ok(None);
+                }
+                // Another machine would be of the same image.
+                let (machine, items) = (machine.clone(), lacking);
+                return Err(StepError::Refused(Refusal::Image { machine, items }));
+            }
             if facts.state == MachineState::Failed {
                 return Ok(None);
             }
@@ -336,19 +316,6 @@ impl CreateMachineStep {
         cx.learn(Learned::Node { slot: slot.id.clone(), name: name.clone(), uid: uid.clone(), address })?;
         Ok((name, uid))
     }
-}
-
-/// kubeadm's own taint, if the old control plane has it: some clusters let pods run there.
-async fn control_plane_taints(cx: &StepContext<'_>, slot: &Slot) -> Result<Vec<JoinTaint>, StepError> {
-    let old = cx.find(&path::node(slot.old.name.as_str())).await?.unwrap_or_default();
-    let ours = items(&old, "/spec/taints").iter().filter(|t| text(t, "/key") == CONTROL_PLANE);
-    Ok(ours
-        .map(|t| JoinTaint {
-            key: CONTROL_PLANE.to_owned(),
-            value: text(t, "/value").to_owned(),
-            effect: text(t, "/effect").to_owned(),
-        })
-        .collect())
 }
 
 /// Whether a Node is the one that a machine registered: by provider id or system UUID, by name where the

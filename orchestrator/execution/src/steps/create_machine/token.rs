@@ -15,10 +15,11 @@ use replank_planning::ids::SlotId;
 use replank_planning::late::Learned;
 use serde_json::{Value, json};
 
-/// How long a token lives: a boot and a join, and a pause of the run in between.
-const LIFE: SignedDuration = SignedDuration::from_hours(2);
-/// A token with less life than this left is given more.
-const FRESH: SignedDuration = SignedDuration::from_mins(30);
+/// How long a token lives: a boot and a join, for which a machine has less time. User-data may be read by others on
+/// the machine's network, so no longer.
+const LIFE: SignedDuration = SignedDuration::from_mins(30);
+/// A token with less life than this left, when another machine is ordered, is given more.
+const FRESH: SignedDuration = SignedDuration::from_mins(29);
 const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
 
 /// The token of a slot: the one that is there, or a new one.
