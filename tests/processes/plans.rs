@@ -83,3 +83,29 @@ fn a_consent_for_one_object_does_not_cover_another() {
     operator.plans(&operator.consents()).with(0);
     simulator.stop();
 }
+
+#[test]
+fn user_data_is_shown_before_anything_is_made() {
+    let simulator = Simulator::start(SMALL);
+    let operator = Operator::new(&simulator).planned();
+    let (kubeconfig, plan) = (operator.kubeconfig(), operator.plan().display().to_string());
+    let render = |node: &str| {
+        let line = ["cloud-init", "render", "--kubeconfig", &kubeconfig, "--plan", &plan, "--node", node];
+        operator.run(&line)
+    };
+    let worker = render("worker-1").with(0);
+    for there in ["#cloud-config", "br_netfilter", "kubeadm join", "(the bootstrap token"] {
+        assert!(worker.out.contains(there), "{there:?} in {}", worker.out);
+    }
+    assert!(worker.err.contains("EC2 takes at most 16384"), "{}", worker.err);
+    assert!(!worker.out.contains("certificateKey"), "a worker is given no key");
+    let control_plane = render("control-plane-1").with(0);
+    assert!(control_plane.out.contains("certificateKey"), "{}", control_plane.out);
+    assert!(control_plane.err.contains("control plane's host"), "{}", control_plane.err);
+    let nobody = render("worker-7").with(2);
+    assert!(nobody.err.contains("no node worker-7"), "{}", nobody.err);
+    let secrets = simulator.get("/api/v1/namespaces/kube-system/secrets");
+    let made = secrets["items"].as_array().into_iter().flatten();
+    assert_eq!(made.filter(|s| s["type"] == "bootstrap.kubernetes.io/token").count(), 0, "nothing is made");
+    simulator.stop();
+}

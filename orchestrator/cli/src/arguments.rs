@@ -42,6 +42,8 @@ pub(crate) enum Command {
     Finalize(Box<FinalizeArguments>),
     /// The least rights: to look at a cluster, or with a plan to carry it out; as manifests for kubectl.
     Rbac(RbacArguments),
+    /// What new machines are told at their first boot.
+    CloudInit(crate::commands::CloudInitArguments),
     /// Providers: the programs that make, stop and delete machines.
     Provider(crate::commands::ProviderArguments),
 }

@@ -6,12 +6,14 @@ use crate::exit::Exit;
 use crate::machines::MachinesError;
 use crate::runs::RunsError;
 use crate::wish::{Unreadable, WishError};
+use replank_cloud_init::UserDataError;
 use replank_execution::api::ApiError;
 use replank_execution::finalize::FinalizeError;
 use replank_execution::fit::Misfit;
 use replank_execution::journal::JournalError;
 use replank_execution::orphans::OrphansError;
 use replank_execution::run_dir::RunDirError;
+use replank_execution::steps::create_machine::shape::PreviewError;
 use replank_execution::{ObserveError, RunError};
 use replank_planning::lint::Fault;
 use replank_planning::planner::NotPlanned;
@@ -44,6 +46,10 @@ pub(crate) enum Failure {
     Finalize(#[from] FinalizeError),
     #[error(transparent)]
     Orphans(#[from] OrphansError),
+    #[error(transparent)]
+    Preview(#[from] PreviewError),
+    #[error(transparent)]
+    UserData(#[from] UserDataError),
     #[error("the cluster's mirror could not be used: {0}")]
     Mirror(#[from] ApiError),
     #[error("{path} is not a plan of this version of replank: {reason}; make one with `replank plan`")]
@@ -71,7 +77,8 @@ impl Failure {
             Self::File(_) | Self::Wish(_) | Self::NotAPlan { .. } | Self::Faulty(_) | Self::NoProvider => {
                 Exit::Usage
             }
-            Self::Unconfirmed(_) | Self::Runs(_) => Exit::Usage,
+            Self::Unconfirmed(_) | Self::Runs(_) | Self::UserData(_) => Exit::Usage,
+            Self::Preview(PreviewError::NoSuchNode { .. } | PreviewError::UserData(_)) => Exit::Usage,
             Self::Connect(ConnectError::File { .. } | ConnectError::Found(_)) => Exit::Usage,
             Self::Machines(MachinesError::NotFound(_)) => Exit::Usage,
             Self::RunDir(error) => of_directory(error),

@@ -2,6 +2,7 @@
 
 mod apply;
 mod check;
+mod cloud_init;
 mod config;
 mod demo;
 mod finalize;
@@ -15,6 +16,7 @@ mod status;
 
 pub(crate) use apply::ApplyArguments;
 pub(crate) use check::CheckArguments;
+pub(crate) use cloud_init::CloudInitArguments;
 pub(crate) use config::ConfigArguments;
 pub(crate) use finalize::FinalizeArguments;
 pub(crate) use pause::PauseArguments;
@@ -33,6 +35,7 @@ use crate::{logging, output};
 /// Runs the command that was asked for.
 pub(crate) fn run(arguments: Arguments) -> Exit {
     match arguments.command {
+        Command::CloudInit(arguments) => in_real_time(cloud_init::run(&arguments)),
         Command::Config(arguments) => in_real_time(config::run(&arguments)),
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Provider(arguments) => provider::run(&arguments),

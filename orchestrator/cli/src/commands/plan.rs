@@ -8,8 +8,8 @@ use crate::output::{self, Format};
 use crate::survey::survey;
 use crate::wish::{self, WishArguments};
 use clap::Args;
-use replank_planning::checks::Consent;
-use replank_planning::intent::ProviderChoice;
+use replank_planning::checks::{Consent, Severity};
+use replank_planning::intent::{Intent, ProviderChoice};
 use replank_planning::plan::Plan;
 use replank_planning::planner::{self, NotPlanned};
 use std::io::Write;
@@ -39,16 +39,8 @@ pub(crate) struct PlanArguments {
 
 /// Makes a plan; changes nothing in the cluster.
 pub(super) async fn run(arguments: &PlanArguments) -> Result<Exit, Failure> {
-    let mut intent = arguments.wish.intent()?;
+    let mut intent = intent(&arguments.wish, arguments.provider.as_deref())?;
     intent.accept.extend(arguments.accept.iter().cloned());
-    match &arguments.provider {
-        Some(name) if *name != intent.provider.name => {
-            intent.provider = ProviderChoice { name: name.clone(), ..ProviderChoice::default() };
-        }
-        // The file names it, with its settings.
-        None if arguments.wish.config.is_none() => return Err(Failure::NoProvider),
-        _ => {}
-    }
     let state = survey(&arguments.cluster, Some(&intent.provider)).await?;
     match planner::plan(&state, &intent, env!("CARGO_PKG_VERSION")) {
         Ok(plan) => tell(arguments, &plan),
@@ -62,6 +54,37 @@ pub(super) async fn run(arguments: &PlanArguments) -> Result<Exit, Failure> {
         }
         Err(error) => Err(error.into()),
     }
+}
+
+/// What is wanted, of a provider that must be named.
+fn intent(wish: &WishArguments, provider: Option<&str>) -> Result<Intent, Failure> {
+    let mut intent = wish.intent()?;
+    match provider {
+        Some(name) if name != intent.provider.name => {
+            intent.provider = ProviderChoice { name: name.to_owned(), ..ProviderChoice::default() };
+        }
+        // The file names it, with its settings.
+        None if wish.config.is_none() => return Err(Failure::NoProvider),
+        _ => {}
+    }
+    Ok(intent)
+}
+
+/// A plan to look at, with every consent that it needs: nothing is carried out by it.
+///
+/// # Errors
+/// When the cluster can't be looked at, or no plan can be made.
+pub(super) async fn made(
+    cluster: &ClusterArguments,
+    wish: &WishArguments,
+    provider: Option<&str>,
+) -> Result<Plan, Failure> {
+    let mut intent = intent(wish, provider)?;
+    let state = survey(cluster, Some(&intent.provider)).await?;
+    let needed = planner::assess(&state, &intent).of(Severity::Consent).into_iter();
+    let given: Vec<Consent> = needed.map(|f| Consent { code: f.code, object: Some(f.object) }).collect();
+    intent.accept.extend(given);
+    Ok(planner::plan(&state, &intent, env!("CARGO_PKG_VERSION"))?)
 }
 
 fn tell(arguments: &PlanArguments, plan: &Plan) -> Result<Exit, Failure> {

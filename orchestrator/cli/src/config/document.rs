@@ -2,9 +2,12 @@
 
 use ipnet::IpNet;
 use replank_planning::checks::Consent;
-use replank_planning::intent::{Backend, DrainRules, Intent, Network, Nodes, ProviderChoice, Strategy};
+use replank_planning::intent::{
+    Backend, DrainRules, Intent, Network, Nodes, ProviderChoice, Strategy, UserDataFile,
+};
 use schemars::{JsonSchema, Schema, schema_for};
 use serde::Deserialize;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// A migration of a cluster's pod network from Calico to Flannel.
@@ -25,7 +28,7 @@ pub(super) struct Document {
     pub(super) network: NetworkSection,
     /// How nodes are replaced.
     #[serde(default)]
-    nodes: Nodes,
+    pub(super) nodes: NodesSection,
     /// How nodes are drained.
     #[serde(default)]
     drain: DrainRules,
@@ -69,11 +72,38 @@ pub(super) struct NetworkSection {
     pub(super) manifest: Option<PathBuf>,
 }
 
+/// How nodes are replaced, as the file says it: user-data is named, not contained.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(super) struct NodesSection {
+    /// How long the first replacement is watched before the next node, in seconds.
+    canary_soak_seconds: u64,
+    /// The worker to begin with; the first by name if absent.
+    canary: Option<String>,
+    /// How many workers may be under way at once.
+    max_surge: u32,
+    /// Paths, beside this file, of cloud-config documents and scripts for every new machine. Documents are merged
+    /// in this order by cloud-init's rules (`merge_how`); all of it runs before the machine joins.
+    pub(super) user_data: Vec<PathBuf>,
+    /// What new kubelets are told on their command lines, by names without dashes.
+    kubelet_extra_args: BTreeMap<String, String>,
+}
+
+impl Default for NodesSection {
+    fn default() -> Self {
+        let Nodes { canary_soak_seconds, canary, max_surge, kubelet_extra_args, user_data: _ } =
+            Nodes::default();
+        Self { canary_soak_seconds, canary, max_surge, kubelet_extra_args, user_data: Vec::new() }
+    }
+}
+
 impl Document {
-    /// What the file wants, with the manifest that it names.
-    pub(super) fn intent(self, manifest: Option<String>) -> Intent {
+    /// What the file wants, with the manifest and the user-data that it names.
+    pub(super) fn intent(self, manifest: Option<String>, user_data: Vec<UserDataFile>) -> Intent {
         let Self { strategy, network, nodes, drain, provider, accept, .. } = self;
         let NetworkSection { pod_cidrs, backend, mtu, image, manifest: _ } = network;
+        let NodesSection { canary_soak_seconds, canary, max_surge, kubelet_extra_args, user_data: _ } = nodes;
+        let nodes = Nodes { canary_soak_seconds, canary, max_surge, kubelet_extra_args, user_data };
         let network = Network { pod_cidrs, backend, mtu, image, manifest };
         Intent { strategy, network, nodes, drain, provider, accept }
     }

@@ -3,12 +3,14 @@
 //! - [`document`]: its shape; the JSON Schema comes from there.
 //! - [`places`]: where in the file each value stands.
 //! - [`error`]: what is wrong, with the line it stands on.
+//! - [`user_data`]: the files with user-data that it names.
 //! - [`starting`]: a commented file to start from.
 
 mod document;
 mod error;
 mod places;
 mod starting;
+mod user_data;
 
 pub(crate) use document::schema;
 pub(crate) use error::ConfigError;
@@ -38,7 +40,8 @@ pub(crate) fn load(path: &Path) -> Result<Intent, ConfigError> {
         }
         None => None,
     };
-    let intent = document.intent(manifest);
+    let user_data = user_data::read(path, &document.nodes.user_data)?;
+    let intent = document.intent(manifest, user_data);
     let found = problems(&intent);
     if found.is_empty() {
         return Ok(intent);
@@ -181,6 +184,42 @@ mod tests {
         assert_eq!(intent.network.pod_cidrs, seen.ranges);
         assert_eq!(intent.nodes.canary, seen.canary);
         insta::assert_snapshot!(text);
+    }
+
+    #[test]
+    fn user_data_lies_beside_the_file_and_is_known_by_its_digest() {
+        let directory = tempfile::tempdir().unwrap();
+        let put = |name: &str, text: &str| std::fs::write(directory.path().join(name), text).unwrap();
+        put("migration.yaml", &format!("{HEAD}nodes:\n  userData: [base.yaml, disks.sh]\n"));
+        put("base.yaml", "#cloud-config\npassword: hunter2\n");
+        put("disks.sh", "#!/bin/sh\n");
+        let intent = load(&directory.path().join("migration.yaml")).unwrap();
+        let files = &intent.nodes.user_data;
+        assert_eq!(files.len(), 2);
+        assert!(Path::new(&files[0].path).is_absolute() && files[0].path.ends_with("base.yaml"));
+        assert!(!serde_json::to_string(&intent).unwrap().contains("hunter2"), "no secret in a plan");
+
+        put("base.yaml", "#cloud-config\nwrite_files:\n- path: /etc/x\n  contents: x\n");
+        let wrong = load(&directory.path().join("migration.yaml")).unwrap_err().to_string();
+        insta::assert_snapshot!(wrong.replace(&directory.path().display().to_string(), "."));
+        put(
+            "base.yaml",
+            "#cloud-config\nmerge_how: str(append)+list(append)+dict(recurse_list)\nruncmd: [a]\n",
+        );
+        put("disks.sh", "#cloud-config\nmerge_how: list(append)\nruncmd: [b]\n");
+        assert!(load(&directory.path().join("migration.yaml")).is_ok());
+    }
+
+    #[test]
+    fn what_can_not_be_told_to_every_kubelet_is_shown_with_its_lines() {
+        let text = format!(
+            "{HEAD}nodes:\n  kubeletExtraArgs:\n    --max-pods: '50'\n    node-ip: 10.0.0.7\n    provider-id: x\n"
+        );
+        insta::assert_snapshot!(read(&text).unwrap_err());
+        assert!(
+            read(&format!("{HEAD}nodes:\n  kubeletExtraArgs: {{node-ip: '::', cloud-provider: external}}\n"))
+                .is_ok()
+        );
     }
 
     fn uncommented(text: &str) -> String {

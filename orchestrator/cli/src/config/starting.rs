@@ -66,6 +66,11 @@ nodes:
   canarySoakSeconds: {soak}
   # How many workers may be under way at once.
   maxSurge: {surge}
+  # Cloud-config documents and scripts of your own, beside this file, for every
+  # new machine; docs/node-image.md tells how they are merged.
+  # userData: [base.yaml, disks.sh]
+  # What new kubelets are told on their command lines.
+  # kubeletExtraArgs: {{cloud-provider: external}}
 
 drain:
   # After this many seconds the run pauses and says what it waits for.

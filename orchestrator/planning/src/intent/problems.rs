@@ -30,7 +30,43 @@ pub fn problems(intent: &Intent) -> Vec<Problem> {
     ranges(intent, &mut found);
     flannel(intent, &mut found);
     nodes(intent, &mut found);
+    kubelets(intent, &mut found);
     found
+}
+
+/// What every kubelet must have for itself, or gets from replank or kubeadm.
+const NOT_FOR_ALL: [(&str, &str); 9] = [
+    ("bootstrap-kubeconfig", "kubeadm sets it"),
+    ("config", "kubeadm sets it"),
+    ("container-runtime-endpoint", "kubeadm sets it"),
+    ("hostname-override", "it would give every node one name"),
+    ("kubeconfig", "kubeadm sets it"),
+    ("node-labels", "labels are set when the node is admitted, so that nothing lands there before"),
+    ("provider-id", "it would take every node for one machine"),
+    ("register-node", "a node that does not register is never seen"),
+    ("register-with-taints", "replank sets it, so that nothing lands before the node is admitted"),
+];
+
+fn kubelets(intent: &Intent, found: &mut Vec<Problem>) {
+    for (name, value) in &intent.nodes.kubelet_extra_args {
+        let here = ["nodes", "kubeletExtraArgs", name];
+        let plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if name.is_empty() || name.starts_with('-') || !name.chars().all(plain) {
+            found.push(Problem::new(
+                &here,
+                format!("{name:?} is no flag's name; write it without dashes in front"),
+            ));
+        }
+        if let Some((_, why)) = NOT_FOR_ALL.iter().find(|(known, _)| known == name) {
+            found.push(Problem::new(&here, format!("{name} can't be given to all nodes: {why}")));
+        }
+        let address = value.parse::<std::net::IpAddr>().ok().filter(|address| !address.is_unspecified());
+        if let (Some(address), "node-ip") = (address, name.as_str()) {
+            let message =
+                format!("{address} would be every node's address; \"::\" or \"0.0.0.0\" choose a family");
+            found.push(Problem::new(&here, message));
+        }
+    }
 }
 
 fn ranges(intent: &Intent, found: &mut Vec<Problem>) {

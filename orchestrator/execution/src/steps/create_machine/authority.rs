@@ -19,11 +19,21 @@ pub struct Authority {
 /// # Errors
 /// When it is not there or not understood.
 pub async fn read(cx: &StepContext<'_>) -> Result<Authority, StepError> {
+    of(cx.find(&place()).await?)
+}
+
+/// Where the CA is shown to everybody.
+pub fn place() -> String {
+    path::core("kube-public", "configmaps", "cluster-info")
+}
+
+/// The CA in what [`place`] holds.
+///
+/// # Errors
+/// When it is not there or not understood.
+pub fn of(map: Option<Value>) -> Result<Authority, StepError> {
     let unread = |why: &str| StepError::changed("ConfigMap kube-public/cluster-info", why);
-    let map = cx
-        .find(&path::core("kube-public", "configmaps", "cluster-info"))
-        .await?
-        .ok_or_else(|| unread("it is gone; `kubeadm init phase bootstrap-token` makes it"))?;
+    let map = map.ok_or_else(|| unread("it is gone; `kubeadm init phase bootstrap-token` makes it"))?;
     let config: Value = serde_saphyr::from_str(text(&map, "/data/kubeconfig"))
         .map_err(|_| unread("its kubeconfig is not YAML"))?;
     let data = text(&config, "/clusters/0/cluster/certificate-authority-data");

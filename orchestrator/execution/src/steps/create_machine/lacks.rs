@@ -49,3 +49,21 @@ pub async fn looked_for(cx: &StepContext<'_>, machine: &MachineId) -> Vec<Item> 
 fn decoded(content: &str) -> String {
     String::from_utf8_lossy(&STANDARD.decode(content).unwrap_or_default()).into_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::process::Command;
+
+    /// A condition that the shell does not understand would make every image lack something.
+    #[test]
+    fn a_real_shell_understands_every_condition() {
+        for requirement in requirements() {
+            let ran = Command::new("sh").args(["-c", &requirement.test]).output().unwrap();
+            assert!(matches!(ran.status.code(), Some(0 | 1 | 127)), "{requirement:?}: {ran:?}");
+            assert_eq!(String::from_utf8_lossy(&ran.stderr), "", "{requirement:?}");
+        }
+        let line = &requirements()[0].lacks;
+        assert_eq!(node_image::told(line), [Item::Kubeadm]);
+    }
+}

@@ -13,7 +13,7 @@ pub mod authority;
 pub mod carry;
 pub mod certificates;
 pub mod lacks;
-mod shape;
+pub mod shape;
 pub mod token;
 
 use super::Step;

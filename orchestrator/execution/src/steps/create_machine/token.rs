@@ -1,7 +1,7 @@
 //! The bootstrap token. Its public id derives from the operation, its secret half is random and lives in
 //! its Secret only: whoever asks again reads it back.
 
-use crate::api::path;
+use crate::api::{Api, ApiError, path};
 use crate::clock::seconds;
 use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
@@ -71,6 +71,15 @@ pub async fn delete(cx: &StepContext<'_>, slot: &SlotId) -> Result<(), StepError
         Some(secret) => cx.delete(&at, text(&secret, "/metadata/uid")).await,
         None => Ok(()),
     }
+}
+
+/// The token of a public id, if it still lives.
+///
+/// # Errors
+/// When the server refuses.
+pub async fn whole(api: &Api, id: &str) -> Result<Option<Secret>, ApiError> {
+    let found = api.find(&place(id)).await?;
+    Ok(found.map(|secret| Secret::new(format!("{id}.{}", field(&secret, "token-secret")))))
 }
 
 fn place(id: &str) -> String {
