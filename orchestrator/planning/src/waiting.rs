@@ -82,6 +82,13 @@ pub enum Waiting {
         /// How many must be.
         wanted: u32,
     },
+    /// No pod of a Deployment is on a replacement yet, though all of them are ready.
+    Foothold {
+        /// Whose pods.
+        object: ObjectRef,
+        /// How many are on old nodes.
+        on_old: u32,
+    },
     /// An object has not yet gone.
     ObjectGone {
         /// Which.
@@ -188,6 +195,7 @@ impl Waiting {
             Self::JoinUnfinished { .. } => "joinUnfinished",
             Self::MachineGivenUp { .. } => "machineGivenUp",
             Self::Rollout { .. } => "rollout",
+            Self::Foothold { .. } => "foothold",
             Self::ObjectGone { .. } => "objectGone",
             Self::Draining { .. } => "draining",
             Self::PodsPending { .. } => "podsPending",
@@ -228,6 +236,12 @@ impl fmt::Display for Waiting {
             }
             Self::Rollout { object, node: None, ready, wanted } => {
                 write!(f, "waiting for {object}: {ready} of {wanted} pods are ready")
+            }
+            Self::Foothold { object, on_old } => {
+                write!(
+                    f,
+                    "waiting for a pod of {object} on a replacement: its {on_old} pods are on old nodes"
+                )
             }
             Self::ObjectGone { object, finalizers } if finalizers.is_empty() => {
                 write!(f, "waiting for {object} to be gone")

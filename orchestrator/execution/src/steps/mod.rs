@@ -8,6 +8,7 @@ pub mod delete_node;
 pub mod detach_volumes;
 pub mod drain;
 pub mod etcd;
+mod eviction;
 pub mod export;
 pub mod fence;
 pub mod install_objects;

@@ -1,11 +1,13 @@
 //! Faults that pass by themselves, and faults that don't.
 
+use crate::cluster::condition;
 use crate::migration::{migrate, planned_for, small, world_of};
 use crate::runs::journal;
 use replank_execution::Outcome;
-use replank_execution::api::Follow;
+use replank_execution::api::{Follow, PatchKind};
 use replank_planning::intent::Strategy;
 use replank_simulator::faults::Fault;
+use serde_json::{Value, json};
 use std::time::Duration;
 
 fn raise(cluster: &replank_simulator::scenario::Cluster, fault: Fault) {
@@ -119,4 +121,38 @@ async fn who_looks_elsewhere_now_and_then_still_gets_a_broken_watch_back() {
     assert!(!looked(60).await);
     cluster.server.faults().lift(broken);
     assert!(looked(12).await, "the watch is there again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cluster_dns_finds_a_replacement_that_took_no_pods_at_first() {
+    let cluster = small().await;
+    let plan = planned_for(&cluster, Strategy::Rolling).await;
+    let api = world_of(&cluster).api();
+    let directory = tempfile::tempdir().unwrap();
+    let mark = |unschedulable: bool| json!({"spec": {"unschedulable": unschedulable}});
+    let node = "/api/v1/nodes/worker-1-r2";
+    let closed_at_first = async {
+        // Just let in, and closed again before the third pod of CoreDNS is scheduled.
+        loop {
+            let gated = |n: &Value| n["metadata"]["labels"]["replank.dev/network"].is_null();
+            match api.find(node).await.unwrap() {
+                Some(there) if !gated(&there) => break,
+                _ => tokio::time::sleep(Duration::from_millis(20)).await,
+            }
+        }
+        api.patch(node, PatchKind::Merge, &mark(true)).await.unwrap();
+        loop {
+            let pods =
+                api.list("/api/v1/namespaces/kube-system/pods", "labelSelector=k8s-app%3Dkube-dns").await;
+            if pods.unwrap().0.iter().filter(|p| condition(p, "Ready") == "True").count() == 3 {
+                break;
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+        api.patch(node, PatchKind::Merge, &mark(false)).await.unwrap();
+    };
+    let (outcome, ()) = tokio::join!(migrate(&cluster, plan, directory.path()), closed_at_first);
+    let journal = journal(directory.path());
+    assert_eq!(outcome, Outcome::Finished, "{journal}");
+    assert!(journal.contains("\"code\":\"foothold\"") || journal.contains("on old nodes"), "{journal}");
 }

@@ -45,6 +45,8 @@ pub(super) fn add(rights: &mut Rights, step: &PlannedStep) {
             edited(rights, &act.deployment);
             let namespace = &act.deployment.object.namespace;
             rights.any(&Resource::in_namespace("", "pods", namespace), &FOLLOW);
+            rights.any(&Resource::in_namespace("", "pods/eviction", namespace), &[Create]);
+            rights.any(&nodes, &[List, Watch]);
         }
         Action::CreateMachine(_) => {
             rights.any(&nodes, &[Get, List, Watch, Delete]);

@@ -3,16 +3,15 @@
 //! - [`pods`]: which pods leave, and which may not.
 //! - [`eviction`]: what the server says to one eviction.
 
-mod eviction;
 mod pods;
 
 use super::Step;
+use super::eviction::{self, Answer};
 use super::support::{name_of, text};
 use crate::api::{Follow, path};
 use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
 use async_trait::async_trait;
-use eviction::Answer;
 use futures::FutureExt;
 use futures::stream::{FuturesUnordered, StreamExt};
 use pods::Leaving;
