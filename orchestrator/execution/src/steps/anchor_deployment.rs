@@ -71,9 +71,13 @@ impl AnchorDeploymentStep {
         if new_side.is_empty() {
             return super::patch_objects::rolled_out(cx, object).await;
         }
-        let there =
-            cx.find(&path::object(object)).await?.ok_or_else(|| StepError::changed(object, "it is gone"))?;
-        let selector = selector(&there["spec"]["selector"]);
+        let gone = || StepError::changed(object, "it is gone");
+        let name = path::fields(&format!("metadata.name={}", object.name));
+        let mut itself = cx.follow(&path::collection(&object.kind, &object.namespace), &name).await?;
+        let selector = {
+            let there = itself.get(&object.namespace, &object.name).ok_or_else(gone)?;
+            selector(&there["spec"]["selector"])
+        };
         let pods = format!("/api/v1/namespaces/{}/pods", path::encode(&object.namespace));
         let mut pods = cx.follow(&pods, &path::labels(&selector)).await?;
         let mut nodes = cx.follow("/api/v1/nodes", "").await?;
@@ -83,9 +87,9 @@ impl AnchorDeploymentStep {
             if pods.items().filter(|pod| pod_ready(pod)).any(|pod| on_new(&pod)) {
                 return Ok(());
             }
-            let now = cx.find(&path::object(object)).await?.unwrap_or_default();
             let mut look_again = None;
-            match rollout(&now, object) {
+            let rolling = rollout(itself.get(&object.namespace, &object.name).ok_or_else(gone)?, object);
+            match rolling {
                 Some(waiting) => cx.waiting(waiting)?,
                 None => {
                     let open = nodes.items().filter(|n| new_side.contains(text(n, "/metadata/name")));
@@ -112,6 +116,7 @@ impl AnchorDeploymentStep {
             tokio::select! {
                 changed = cx.changed(&mut pods) => changed?,
                 changed = cx.changed(&mut nodes) => changed?,
+                changed = cx.changed(&mut itself) => changed?,
                 () = timer => {}
             }
         }

@@ -43,6 +43,7 @@ pub(super) fn add(rights: &mut Rights, step: &PlannedStep) {
         Action::InstallObjects(act) => installed(rights, act),
         Action::AnchorDeployment(act) => {
             edited(rights, &act.deployment);
+            rolled(rights, &act.deployment.object);
             let namespace = &act.deployment.object.namespace;
             rights.any(&Resource::in_namespace("", "pods", namespace), &FOLLOW);
             rights.any(&Resource::in_namespace("", "pods/eviction", namespace), &[Create]);
