@@ -5,11 +5,14 @@
 //! - [`discovery`]: where plugins lie.
 //! - [`plugin`]: a plugin as a [`Provider`]: started, watched, restarted, never trusted.
 //! - [`conformance`]: what every provider must do, as named cases.
+//! - [`ledger`]: each effect happens once, for providers whose backend can't remember it.
 //! - [`escape`]: what a plugin sends, made fit for a terminal.
 
 pub mod conformance;
 pub mod discovery;
 pub mod escape;
+#[cfg(unix)]
+pub mod ledger;
 pub mod lines;
 pub mod plugin;
 pub mod provider;

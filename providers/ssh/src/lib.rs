@@ -3,13 +3,11 @@
 //! - [`settings`]: which hosts there are, and how they are reached.
 //! - [`provider`]: the verbs.
 //! - [`pool`]: hosts, and the leases on them.
-//! - [`ledger`]: each effect happens once, and only under the newest epoch.
 //! - [`bootstrap`]: user-data as a plain script.
 //!
 //! `clean.sh` takes Calico's leftovers off a host.
 
 pub mod bootstrap;
-pub mod ledger;
 pub mod pool;
 pub mod provider;
 pub mod settings;

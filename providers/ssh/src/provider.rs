@@ -1,6 +1,5 @@
 //! The verbs.
 
-use crate::ledger::{Ledger, key};
 use crate::pool::{Kind, Lease, Member, Pool, decode, failure};
 use crate::settings::Settings;
 use crate::{CLEAN, bootstrap};
@@ -9,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use replank_hosts::{File, Host as _, Purpose};
 use replank_provider_kit::Provider;
+use replank_provider_kit::ledger::{Ledger, key};
 use replank_provider_protocol::verbs::{
     CreateParams, Deletable, DeleteParams, FindParams, Found, GetParams, HostFile, HostOutput,
     HostReadParams, HostRunParams, HostWriteParams, InitializeParams, InitializeResult, ListParams, Listing,

@@ -1,7 +1,7 @@
 //! Each effect happens once, and only under the newest epoch: written on this computer, so that another
-//! process of this provider knows it too. The hosts keep their own account of commands and leases.
+//! process of the same provider knows it too. What is made carries an account of its own.
 
-use replank_provider_protocol::verbs::Mutation;
+use replank_provider_protocol::verbs::{Mutation, Progress};
 use replank_provider_protocol::{Epoch, ErrorCode, ProviderError, RunId};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -18,7 +18,13 @@ struct Entry {
     verb: String,
     arguments: Value,
     /// Absent as long as the effect is under way, or when its process died.
-    answer: Option<Value>,
+    answer: Option<Answer>,
+}
+
+/// What was answered. An object of its own: the answer may be `null`, and that is not no answer.
+#[derive(Debug, Serialize, Deserialize)]
+struct Answer {
+    value: Value,
 }
 
 /// Where effects are remembered.
@@ -32,7 +38,7 @@ pub fn short(text: &str) -> String {
     digest
 }
 
-/// The name of an operation on the hosts: two clusters may use the same.
+/// The name of an operation among those of all clusters: two clusters may use the same.
 pub fn key(mutation: &Mutation) -> String {
     short(&format!("{}\n{}", mutation.cluster, mutation.operation))
 }
@@ -59,6 +65,24 @@ impl Ledger {
         arguments: Value,
         work: impl Future<Output = Result<T, ProviderError>>,
     ) -> Result<T, ProviderError> {
+        let work = async { work.await.map(|value| Progress::Done { value }) };
+        match self.until_done(mutation, verb, arguments, work).await? {
+            Progress::Done { value } => Ok(value),
+            Progress::Pending { message } => Err(ProviderError::passing(ErrorCode::Internal, message)),
+        }
+    }
+
+    /// Has an effect that may take several calls: `work` runs until it is done, and not again afterwards.
+    ///
+    /// # Errors
+    /// As [`Self::once`].
+    pub async fn until_done<T: Serialize + DeserializeOwned>(
+        &self,
+        mutation: &Mutation,
+        verb: &str,
+        arguments: Value,
+        work: impl Future<Output = Result<Progress<T>, ProviderError>>,
+    ) -> Result<Progress<T>, ProviderError> {
         self.fence(mutation)?;
         let key = key(mutation);
         let Some(_turn) =
@@ -77,15 +101,19 @@ impl Ledger {
                 return Err(ProviderError::lasting(ErrorCode::AlreadyExists, message));
             }
             if let Some(answer) = known.answer {
-                return serde_json::from_value(answer).map_err(|e| trouble(&path, &e));
+                let value = serde_json::from_value(answer.value).map_err(|e| trouble(&path, &e))?;
+                return Ok(Progress::Done { value });
             }
         }
         let mut entry = Entry { run: mutation.run.clone(), verb: verb.into(), arguments, answer: None };
         write(&path, &entry)?;
-        let answer = work.await?;
-        entry.answer = Some(serde_json::to_value(&answer).map_err(|e| trouble(&path, &e))?);
-        write(&path, &entry)?;
-        Ok(answer)
+        let progress = work.await?;
+        if let Progress::Done { value } = &progress {
+            let value = serde_json::to_value(value).map_err(|e| trouble(&path, &e))?;
+            entry.answer = Some(Answer { value });
+            write(&path, &entry)?;
+        }
+        Ok(progress)
     }
 
     /// Refuses a lower epoch than the highest that was seen of this cluster.
@@ -137,4 +165,65 @@ fn write<T: Serialize>(path: &Path, value: &T) -> Result<(), ProviderError> {
         file.persist(path).map_err(|e| e.error)
     };
     written().map(drop).map_err(|e: std::io::Error| trouble(path, &e))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use std::cell::Cell;
+
+    fn mutation(operation: &str, epoch: u64) -> Mutation {
+        let epoch = Epoch(epoch);
+        Mutation { operation: operation.into(), run: "run-1".into(), cluster: "c".into(), epoch }
+    }
+
+    fn ledger(folder: &tempfile::TempDir) -> Ledger {
+        Ledger::open(folder.path().join("in")).expect("it can be made")
+    }
+
+    #[tokio::test]
+    async fn an_effect_without_a_value_happens_once_too() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let times = Cell::new(0);
+        for _ in 0..2 {
+            let work = async {
+                times.set(times.get() + 1);
+                Ok(())
+            };
+            ledger(&folder).once(&mutation("stop", 1), "stop", json!(["m"]), work).await.expect("it is done");
+        }
+        assert_eq!(times.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn work_goes_on_until_it_is_done_and_after_it_failed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let mut answers = vec![
+            Ok(Progress::Done { value: 7 }),
+            Err(ProviderError::passing(ErrorCode::Unavailable, "not now")),
+            Ok(Progress::Pending { message: "it takes long".into() }),
+        ];
+        for wanted in [None, None, Some(7), Some(7)] {
+            let answer = answers.pop();
+            let work = async { answer.expect("it is not asked again") };
+            let said = ledger(&folder).until_done(&mutation("stop", 1), "stop", json!([]), work).await;
+            let value = match said {
+                Ok(Progress::Done { value }) => Some(value),
+                _ => None,
+            };
+            assert_eq!(value, wanted);
+        }
+    }
+
+    #[tokio::test]
+    async fn other_arguments_and_older_epochs_have_no_effect() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let ask = async |mutation: Mutation, arguments: Value| {
+            ledger(&folder).once(&mutation, "create", arguments, async { Ok(1) }).await.map_err(|e| e.code)
+        };
+        assert_eq!(ask(mutation("create", 2), json!(["a"])).await, Ok(1));
+        assert_eq!(ask(mutation("create", 2), json!(["b"])).await, Err(ErrorCode::AlreadyExists));
+        assert_eq!(ask(mutation("create", 1), json!(["a"])).await, Err(ErrorCode::Denied));
+    }
 }
