@@ -14,7 +14,7 @@ const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]…
   test        formats, lints, documents and tests; without a tier, all but lab
   fast        unit tests, goldens and the embedded cluster in one process
   processes   simulator, provider and replank as programs of their own
-  providers   providers against real sshds and the like; needs root
+  providers   providers against real sshds, a real libvirtd and the like; needs root
   lab         a real kubeadm cluster on machines made of namespaces; needs root
 usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";
 

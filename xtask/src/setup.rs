@@ -50,17 +50,26 @@ pub(crate) fn hosts_over_ssh() -> Result<(), Missing> {
 
 /// Installs Debian's sshd where it is missing and can be installed; it is not started.
 pub(crate) fn sshd() {
-    package("/usr/sbin/sshd", "openssh-server");
+    packages(&["/usr/sbin/sshd"], "openssh-server");
 }
 
 /// Installs mtools, which read volumes back, where they are missing and can be installed.
 pub(crate) fn mtools() {
-    package("/usr/bin/mtype", "mtools");
+    packages(&["/usr/bin/mtype"], "mtools");
 }
 
-/// Installs a package of Debian's where its program is missing. Where it fails, the tests that need it say so.
-fn package(program: &str, package: &str) {
-    if Path::new(program).exists() {
+/// Installs libvirt and QEMU where they are missing and can be installed; no daemon is started.
+pub(crate) fn libvirt() {
+    packages(
+        &["/usr/sbin/libvirtd", "/usr/bin/virsh", "/usr/bin/qemu-system-x86_64", "/usr/sbin/dnsmasq"],
+        "libvirt-daemon libvirt-daemon-driver-qemu libvirt-clients qemu-system-x86 qemu-utils dnsmasq-base",
+    );
+}
+
+/// Installs packages of Debian's where one of their programs is missing. Where it fails, the tests that need them
+/// say so.
+fn packages(programs: &[&str], packages: &str) {
+    if programs.iter().all(|program| Path::new(program).exists()) {
         return;
     }
     // A policy that denies keeps the package from starting a service that nobody asked for.
@@ -69,9 +78,9 @@ fn package(program: &str, package: &str) {
         policy=/usr/sbin/policy-rc.d
         [ -e $policy ] || { printf '#!/bin/sh\\nexit 101\\n' >$policy; chmod 755 $policy; trap 'rm -f $policy' EXIT; }
         export DEBIAN_FRONTEND=noninteractive
-        apt-get install --yes --quiet --no-install-recommends \"$0\" ||
-            { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends \"$0\"; }";
-    let _ = Command::new("sh").args(["-c", script, package]).stdout(Stdio::null()).status();
+        apt-get install --yes --quiet --no-install-recommends $0 ||
+            { apt-get update --quiet && apt-get install --yes --quiet --no-install-recommends $0; }";
+    let _ = Command::new("sh").args(["-c", script, packages]).stdout(Stdio::null()).status();
 }
 
 /// The real cloud-init, unpacked into the build folder and not installed: as a package it would take the next

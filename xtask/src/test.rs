@@ -65,6 +65,9 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
         setup::sshd();
         setup::mtools();
     }
+    if tier == Tier::Providers {
+        setup::libvirt();
+    }
     let cloud_init = if tier == Tier::Fast { setup::cloud_init(target) } else { None };
     let mut ran = 0;
     for arguments in tier.commands() {

@@ -48,9 +48,11 @@ impl Tier {
                     "replank-tests",
                     "--exclude",
                     "xtask",
-                    // The tier of providers runs it.
+                    // The tier of providers runs them.
                     "--exclude",
                     "replank-provider-ssh",
+                    "--exclude",
+                    "replank-provider-libvirt",
                     "--no-fail-fast",
                 ],
                 vec![
@@ -82,7 +84,14 @@ impl Tier {
                 // Most of their time they wait for Leases and the like: more of them than cores run at once.
                 vec![[&tests[..], &["--", "--test-threads", "6"]].concat()]
             }
-            Self::Providers => vec![vec!["test", "--package", "replank-provider-ssh", "--no-fail-fast"]],
+            Self::Providers => vec![vec![
+                "test",
+                "--package",
+                "replank-provider-ssh",
+                "--package",
+                "replank-provider-libvirt",
+                "--no-fail-fast",
+            ]],
             Self::Lab => {
                 let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast"];
                 // One cluster fills two cores.

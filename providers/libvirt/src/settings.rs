@@ -1,0 +1,135 @@
+//! Which libvirt, which image, and what a new machine is like.
+
+use serde::Deserialize;
+use std::path::PathBuf;
+
+/// The provider's settings in the configuration file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Settings {
+    /// Which libvirt: any URI that `virsh -c` takes.
+    #[serde(default = "system")]
+    pub uri: String,
+    /// The storage pool of the image, and of everything that is made: one whose volumes are files.
+    #[serde(default = "default_pool")]
+    pub pool: String,
+    /// The volume that new machines' disks are laid over. It is only read, and must stay as it is.
+    pub image: String,
+    /// Its format.
+    #[serde(default)]
+    pub image_format: ImageFormat,
+    /// A new disk's size in GiB: the image's own if absent.
+    #[serde(default)]
+    pub disk_gi_b: Option<u64>,
+    /// How many processors: as many as the old machine has if absent.
+    #[serde(default)]
+    pub vcpus: Option<u32>,
+    /// Memory in MiB: as much as the old machine has if absent.
+    #[serde(default)]
+    pub memory_mi_b: Option<u64>,
+    /// The networks of a new machine, by libvirt's names: those that the old machine is on if empty.
+    #[serde(default)]
+    pub networks: Vec<String>,
+    /// How it starts.
+    #[serde(default)]
+    pub firmware: Firmware,
+    /// A kernel on libvirt's host, for an image without a boot loader.
+    #[serde(default)]
+    pub kernel: Option<Kernel>,
+    /// Whether the processor helps.
+    #[serde(default)]
+    pub acceleration: Acceleration,
+    /// How long a guest may take to shut down before it is switched off, in seconds.
+    #[serde(default = "default_grace")]
+    pub grace_seconds: u64,
+    /// Where this computer remembers which effects it has had: `~/.local/state/replank/libvirt` if absent.
+    #[serde(default)]
+    pub state: Option<PathBuf>,
+}
+
+/// What an image is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ImageFormat {
+    /// qcow2.
+    #[default]
+    Qcow2,
+    /// The bytes of a disk.
+    Raw,
+}
+
+/// How a machine starts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Firmware {
+    /// A BIOS.
+    #[default]
+    Bios,
+    /// UEFI, with variables of its own.
+    Efi,
+}
+
+/// A kernel that is started without a boot loader.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Kernel {
+    /// Its file on libvirt's host.
+    pub path: String,
+    /// Its initial file system.
+    #[serde(default)]
+    pub initrd: Option<String>,
+    /// Its command line.
+    #[serde(default)]
+    pub arguments: String,
+}
+
+/// Whether the processor helps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Acceleration {
+    /// KVM: nearly as fast as the host.
+    #[default]
+    Kvm,
+    /// QEMU's emulation: works everywhere, and is many times slower.
+    Emulated,
+}
+
+fn system() -> String {
+    "qemu:///system".into()
+}
+
+fn default_pool() -> String {
+    "default".into()
+}
+
+fn default_grace() -> u64 {
+    120
+}
+
+impl ImageFormat {
+    /// As libvirt names it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Qcow2 => "qcow2",
+            Self::Raw => "raw",
+        }
+    }
+}
+
+impl Acceleration {
+    /// The type of a domain.
+    pub fn domain_type(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Emulated => "qemu",
+        }
+    }
+
+    /// The mode of its processor: everything that there is.
+    pub fn processor(self) -> &'static str {
+        match self {
+            Self::Kvm => "host-passthrough",
+            Self::Emulated => "maximum",
+        }
+    }
+}
