@@ -31,23 +31,6 @@ pub(crate) fn lab() -> Result<(), Missing> {
     Err(Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
 }
 
-/// Hosts that tests can reach over ssh: an sshd, in namespaces of its own.
-pub(crate) fn hosts_over_ssh() -> Result<(), Missing> {
-    sshd();
-    if !Path::new("/usr/sbin/sshd").exists() {
-        return Err(Missing("there is no /usr/sbin/sshd; install openssh-server".to_owned()));
-    }
-    let tried = Command::new("unshare").args(["--mount", "--pid", "--fork", "--net", "true"]).output();
-    match tried {
-        Ok(tried) if tried.status.success() => Ok(()),
-        Ok(tried) => Err(Missing(format!(
-            "mount, process and network namespaces can't be made ({}); run it as root",
-            String::from_utf8_lossy(&tried.stderr).trim()
-        ))),
-        Err(error) => Err(Missing(format!("unshare of util-linux could not be started: {error}"))),
-    }
-}
-
 /// Installs Debian's sshd where it is missing and can be installed; it is not started.
 pub(crate) fn sshd() {
     packages(&["/usr/sbin/sshd"], "openssh-server");

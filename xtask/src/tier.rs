@@ -53,6 +53,8 @@ impl Tier {
                     "replank-provider-ssh",
                     "--exclude",
                     "replank-provider-libvirt",
+                    "--exclude",
+                    "replank-provider-aws",
                     "--no-fail-fast",
                 ],
                 vec![
@@ -84,14 +86,17 @@ impl Tier {
                 // Most of their time they wait for Leases and the like: more of them than cores run at once.
                 vec![[&tests[..], &["--", "--test-threads", "6"]].concat()]
             }
-            Self::Providers => vec![vec![
-                "test",
-                "--package",
-                "replank-provider-ssh",
-                "--package",
-                "replank-provider-libvirt",
-                "--no-fail-fast",
-            ]],
+            Self::Providers => vec![
+                vec![
+                    "test",
+                    "--package",
+                    "replank-provider-ssh",
+                    "--package",
+                    "replank-provider-libvirt",
+                    "--no-fail-fast",
+                ],
+                vec!["test", "--package", "replank-provider-aws", "--no-fail-fast"],
+            ],
             Self::Lab => {
                 let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast"];
                 // One cluster fills two cores.
@@ -113,8 +118,7 @@ impl Tier {
     pub(crate) fn probe(self) -> Result<(), Missing> {
         match self {
             Self::Fast => Ok(()),
-            Self::Processes => setup::loopback(),
-            Self::Providers => setup::hosts_over_ssh(),
+            Self::Processes | Self::Providers => setup::loopback(),
             Self::Lab => setup::lab(),
         }
     }

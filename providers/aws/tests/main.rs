@@ -1,0 +1,8 @@
+//! The provider against an EC2 in memory.
+
+#![allow(clippy::print_stderr, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
+
+mod conformance;
+mod creating;
+mod support;
+mod validating;
