@@ -4,18 +4,21 @@
 //! - [`server`]: the Query protocol over HTTP.
 //! - [`faults`]: what goes wrong, and when.
 //! - [`world`]: what there is.
-//! - `instances`, `tagging`, `storage`, `network`: the actions, one file a subject.
+//! - [`groups`], [`balancers`]: groups of machines, and what spreads connections over them.
+//! - `instances`, `tagging`, `storage`, `network`: the other actions, one file a subject.
 //!
 //! It knows nothing of replank, and nothing of replank's computes what it is asked about.
 
 #![allow(clippy::unnecessary_wraps, reason = "every action answers alike, whether it can refuse or not")]
 
+pub mod balancers;
 pub mod faults;
+pub mod groups;
 mod instances;
 mod network;
 pub mod request;
 pub mod server;
-mod storage;
+pub mod storage;
 mod tagging;
 pub mod world;
 pub mod xml;

@@ -1,7 +1,7 @@
 //! Subnets, images, templates and security groups.
 
 use crate::request::{Answer, No, Params, allowed};
-use crate::world::World;
+use crate::world::{Rule, World};
 use crate::xml::{el, list, maybe, text};
 
 impl World {
@@ -71,4 +71,61 @@ impl World {
         let version = text("launchTemplateName", name) + &text("versionNumber", 3) + &data;
         Ok(list("launchTemplateVersionSet", [version]))
     }
+}
+
+impl World {
+    pub(crate) fn describe_security_groups(&self, params: &Params) -> Answer {
+        let ids = params.list("GroupId");
+        if let Some(id) = ids.iter().find(|id| !self.groups.contains_key(*id)) {
+            return Err(No::missing("InvalidGroup.NotFound", "security group", id));
+        }
+        let items = self.groups.iter().filter(|(id, _)| ids.contains(id)).map(|(id, group)| {
+            [
+                text("groupId", id),
+                text("vpcId", &group.vpc),
+                list("ipPermissions", group.ingress.iter().map(shown_rule)),
+                list("ipPermissionsEgress", group.egress.iter().map(shown_rule)),
+            ]
+            .concat()
+        });
+        Ok(list("securityGroupInfo", items))
+    }
+
+    pub(crate) fn authorize(&mut self, params: &Params, into: bool) -> Answer {
+        let id = params.need("GroupId")?;
+        let mut rules = Vec::new();
+        for given in params.structures("IpPermissions") {
+            let sources = given.structures("Groups").into_iter().chain(given.structures("UserIdGroupPairs"));
+            let sources = sources.filter_map(|pair| pair.get("GroupId").map(str::to_owned)).collect();
+            let ranges = given.structures("IpRanges").into_iter();
+            rules.push(Rule {
+                protocol: given.need("IpProtocol")?.to_owned(),
+                ports: given.number("FromPort").zip(given.number("ToPort")),
+                groups: sources,
+                ranges: ranges.filter_map(|range| range.get("CidrIp").map(str::to_owned)).collect(),
+            });
+        }
+        let Some(group) = self.groups.get_mut(id) else {
+            return Err(No::missing("InvalidGroup.NotFound", "security group", id));
+        };
+        let known = if into { &mut group.ingress } else { &mut group.egress };
+        for rule in rules {
+            if known.contains(&rule) {
+                return Err(No::new("InvalidPermission.Duplicate", "the specified rule already exists"));
+            }
+            known.push(rule);
+        }
+        Ok(text("return", true))
+    }
+}
+
+fn shown_rule(rule: &Rule) -> String {
+    [
+        text("ipProtocol", &rule.protocol),
+        maybe("fromPort", rule.ports.map(|ports| ports.0)),
+        maybe("toPort", rule.ports.map(|ports| ports.1)),
+        list("groups", rule.groups.iter().map(|group| text("groupId", group))),
+        list("ipRanges", rule.ranges.iter().map(|range| text("cidrIp", range))),
+    ]
+    .concat()
 }

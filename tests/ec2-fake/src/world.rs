@@ -1,6 +1,8 @@
 //! What there is in the account.
 
+use crate::balancers::{Classic, TargetGroup};
 use crate::faults::Faults;
+use crate::groups::Group;
 use crate::request::No;
 use crate::storage::{Snapshot, Volume};
 use std::collections::BTreeMap;
@@ -20,6 +22,8 @@ pub struct Pace {
     pub end: Duration,
     /// Until a snapshot is complete, or a volume there.
     pub copy: Duration,
+    /// How long connections drain from a load balancer.
+    pub drain: Duration,
     /// Until a change is shown.
     pub unseen: Duration,
     /// How many things a page holds at most, whatever is asked for.
@@ -29,7 +33,7 @@ pub struct Pace {
 impl Default for Pace {
     fn default() -> Self {
         let ms = Duration::from_millis;
-        Self { boot: ms(60), stop: ms(60), end: ms(40), copy: ms(80), unseen: ms(40), page: 5 }
+        Self { boot: ms(60), stop: ms(60), end: ms(40), copy: ms(80), drain: ms(80), unseen: ms(40), page: 5 }
     }
 }
 
@@ -223,6 +227,12 @@ pub struct World {
     pub groups: BTreeMap<String, SecurityGroup>,
     /// Launch templates by name: parameters as `RunInstances` has them.
     pub templates: BTreeMap<String, BTreeMap<String, String>>,
+    /// Groups that keep up a number of machines, by name.
+    pub scaling: BTreeMap<String, Group>,
+    /// Target groups by name.
+    pub target_groups: BTreeMap<String, TargetGroup>,
+    /// Classic load balancers by name.
+    pub classic: BTreeMap<String, Classic>,
     /// Subnets and types that have no room.
     pub full: Vec<String>,
     /// Whether `DryRun` is understood.
@@ -245,6 +255,9 @@ impl World {
             images: BTreeMap::new(),
             groups: BTreeMap::new(),
             templates: BTreeMap::new(),
+            scaling: BTreeMap::new(),
+            target_groups: BTreeMap::new(),
+            classic: BTreeMap::new(),
             full: Vec::new(),
             knows_dry_runs: true,
             calls: Vec::new(),
@@ -294,6 +307,8 @@ impl World {
             }
         }
         self.settle_storage(now);
+        self.settle_balancers(now);
+        self.settle_groups();
     }
 
     /// A machine that is known.
