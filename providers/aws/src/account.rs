@@ -1,10 +1,17 @@
 //! One AWS account and region: how it is reached, and how long a call may last.
 
+use crate::refusal::CAPACITY;
 use crate::settings::Settings;
+use aws_config::SdkConfig;
 use aws_config::retry::RetryConfig;
 use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, Region};
 use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_ec2::config::interceptors::InterceptorContext;
+use aws_sdk_ec2::config::retry::{ClassifyRetry, RetryAction};
+use aws_sdk_ec2::error::ProvideErrorMetadata as _;
+use aws_sdk_ec2::operation::run_instances::RunInstancesError;
+use aws_sdk_ec2::operation::start_instances::StartInstancesError;
 use std::time::Duration;
 
 /// How long one call may last with all that is tried again within it: a verb, which makes a few of them, has 30 s.
@@ -22,6 +29,16 @@ const ATTEMPTS: u32 = 5;
 pub struct Account {
     /// Machines, volumes, snapshots and networks.
     pub ec2: aws_sdk_ec2::Client,
+    /// The same, asked once: for what would be done twice if it were asked again.
+    pub ec2_once: aws_sdk_ec2::Client,
+    /// Groups that keep up a number of machines.
+    pub autoscaling: aws_sdk_autoscaling::Client,
+    /// The same, asked once: what is asked again of a group that has done it is refused.
+    pub autoscaling_once: aws_sdk_autoscaling::Client,
+    /// Network and application load balancers.
+    pub target_groups: aws_sdk_elasticloadbalancingv2::Client,
+    /// Classic load balancers.
+    pub classic: aws_sdk_elasticloadbalancing::Client,
     /// Where it is.
     pub region: String,
 }
@@ -56,6 +73,44 @@ impl Account {
         let Some(region) = config.region().map(ToString::to_string) else {
             return Err("provider.settings: `region` is not set, and the AWS configuration has none".into());
         };
-        Ok(Self { ec2: aws_sdk_ec2::Client::new(&config), region })
+        let once = config.to_builder().retry_config(RetryConfig::disabled()).build();
+        Ok(Self {
+            ec2: ec2(&config),
+            ec2_once: ec2(&once),
+            autoscaling: aws_sdk_autoscaling::Client::new(&config),
+            autoscaling_once: aws_sdk_autoscaling::Client::new(&once),
+            target_groups: aws_sdk_elasticloadbalancingv2::Client::new(&config),
+            classic: aws_sdk_elasticloadbalancing::Client::new(&config),
+            region,
+        })
+    }
+}
+
+fn ec2(config: &SdkConfig) -> aws_sdk_ec2::Client {
+    let config = aws_sdk_ec2::config::Builder::from(config).retry_classifier(NoRoom).build();
+    aws_sdk_ec2::Client::from_conf(config)
+}
+
+/// EC2 answers a lack of room as if it were a defect of its own, which the SDK would ask about again and again:
+/// another place is to be asked for instead.
+#[derive(Debug)]
+struct NoRoom;
+
+impl ClassifyRetry for NoRoom {
+    fn classify_retry(&self, context: &InterceptorContext) -> RetryAction {
+        let error =
+            context.output_or_error().and_then(Result::err).and_then(|error| error.as_operation_error());
+        let code = error.and_then(|error| {
+            let made = error.downcast_ref::<RunInstancesError>().and_then(|error| error.code());
+            made.or_else(|| error.downcast_ref::<StartInstancesError>().and_then(|error| error.code()))
+        });
+        match code {
+            Some(code) if CAPACITY.contains(&code) => RetryAction::RetryForbidden,
+            _ => RetryAction::NoActionIndicated,
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "no room"
     }
 }

@@ -57,7 +57,10 @@ impl Greeted {
             }
             Found::None { attempt } => {
                 let like = self.instances.get(&spec.like).await?;
-                let model = Model::of(&self.account.ec2, &self.settings, like).await?;
+                let mut model = Model::of(&self.account.ec2, &self.settings, like).await?;
+                let gaps = self.vxlan_gaps(&model).await?;
+                self.open_vxlan(&gaps).await?;
+                model.scaling = self.hold_group_of(&model.like).await?;
                 self.launch(&seen, &model, params, attempt.max(seen.tried)).await
             }
         }

@@ -68,7 +68,8 @@ pub fn machine(instance: &Instance) -> Machine {
 }
 
 fn is_bookkeeping(key: &str) -> bool {
-    [tags::OPERATION, tags::TRIED].iter().any(|prefix| key.starts_with(prefix)) || key == tags::EPOCH
+    [tags::OPERATION, tags::TRIED, tags::TARGET, tags::CLASSIC].iter().any(|prefix| key.starts_with(prefix))
+        || [tags::EPOCH, tags::LEFT].contains(&key)
 }
 
 /// Whether this very instance can be stopped and kept.
@@ -148,7 +149,8 @@ impl Instances {
         Ok(made)
     }
 
-    async fn all(&self, filters: Vec<Filter>) -> Result<Vec<Instance>, ProviderError> {
+    /// All instances that fit, by id.
+    pub(crate) async fn all(&self, filters: Vec<Filter>) -> Result<Vec<Instance>, ProviderError> {
         let mut pages =
             self.ec2.describe_instances().set_filters(Some(filters)).into_paginator().page_size(PAGE).send();
         let mut all = Vec::new();

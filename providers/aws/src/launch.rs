@@ -1,9 +1,10 @@
 //! What a new machine is to be: the old one's own attributes or a launch template, and where it may be.
 
+use crate::firewall::Range;
 use crate::instances::{filter, id, own_volumes, zone};
 use crate::refusal::Refusal;
 use crate::settings::{Image, LaunchTemplate, Metadata, Settings, Zones};
-use crate::tags::{self, ATTEMPT, NAME, REPLACES, on, tag};
+use crate::tags::{self, ATTEMPT, GROUP, NAME, REPLACES, on, tag};
 use aws_sdk_ec2::Client;
 use aws_sdk_ec2::operation::run_instances::builders::RunInstancesFluentBuilder;
 use aws_sdk_ec2::types::{
@@ -41,6 +42,10 @@ pub struct Model {
     pub candidates: Vec<Candidate>,
     /// Their security groups.
     pub groups: Vec<String>,
+    /// The ranges of the subnets that they may be in.
+    pub ranges: Vec<Range>,
+    /// The Auto Scaling group that they shall be in.
+    pub scaling: Option<String>,
     image: Option<String>,
     base: Base,
     metadata: Metadata,
@@ -85,9 +90,11 @@ impl Model {
             None => Base::Like { devices: devices(ec2, &like, image.as_ref()).await? },
         };
         let groups = groups(settings, &base, &like);
-        let candidates = candidates(ec2, settings, &like).await?;
+        let (candidates, ranges) = candidates(ec2, settings, &like).await?;
         Ok(Self {
             candidates,
+            ranges,
+            scaling: None,
             groups,
             image: image.and_then(|image| image.image_id),
             base,
@@ -203,6 +210,7 @@ impl Model {
         all.extend(spec.labels.clone());
         all.insert(NAME.into(), spec.name.clone());
         all.insert(REPLACES.into(), id(&self.like).to_owned());
+        all.extend(self.scaling.clone().map(|group| (GROUP.to_owned(), group)));
         all.extend(tags::map(&ours));
         all.extend(tags::map(&birth));
         let all = all.into_iter().map(|(key, value)| tag(&key, value)).collect();
@@ -326,7 +334,7 @@ async fn candidates(
     ec2: &Client,
     settings: &Settings,
     like: &Instance,
-) -> Result<Vec<Candidate>, ProviderError> {
+) -> Result<(Vec<Candidate>, Vec<Range>), ProviderError> {
     let mut subnets: Vec<String> = like.subnet_id.iter().cloned().collect();
     subnets.extend(settings.subnets.iter().filter(|s| like.subnet_id.as_ref() != Some(s)).cloned());
     let found = ec2.describe_subnets().set_subnet_ids(Some(subnets.clone())).send().await.map_err(|e| {
@@ -337,6 +345,8 @@ async fn candidates(
         .iter()
         .filter_map(|subnet| Some((subnet.subnet_id.as_deref()?, subnet.availability_zone.as_deref()?)))
         .collect();
+    let ranges =
+        found.subnets().iter().filter_map(|subnet| subnet.cidr_block.as_ref()?.parse().ok()).collect();
     let bound = own_volumes(like).len() < like.block_device_mappings().len();
     let anywhere = settings.zones == Zones::Any && !bound;
     subnets.retain(|subnet| anywhere || zones.get(subnet.as_str()).copied() == zone(like));
@@ -353,5 +363,5 @@ async fn candidates(
         let message = format!("machine {} is in no subnet, and none is allowed in its zone", id(like));
         return Err(ProviderError::lasting(ErrorCode::Invalid, message));
     }
-    Ok(all)
+    Ok((all, ranges))
 }

@@ -270,6 +270,17 @@ impl Ledger {
         Ok(())
     }
 
+    /// As [`Self::begin`], unless it is written already.
+    ///
+    /// # Errors
+    /// When EC2 does not take it.
+    pub async fn begin_once(&self, seen: &Seen, resource: &str, known: &[Tag]) -> Result<(), ProviderError> {
+        if seen.begun(resource).is_some() {
+            return Ok(());
+        }
+        self.begin(seen, resource, known).await
+    }
+
     /// Writes down that an effect was had on a thing.
     ///
     /// # Errors
@@ -279,6 +290,23 @@ impl Ledger {
         self.write(resource, vec![seen.entry_tag(&entry)]).await?;
         self.remember(seen, resource, entry);
         Ok(())
+    }
+
+    /// Takes back that an effect was about to be had on a thing: it was refused.
+    ///
+    /// # Errors
+    /// When EC2 does not take it.
+    pub async fn withdraw(&self, seen: &Seen, resource: &str) -> Result<(), ProviderError> {
+        if let Some(known) =
+            self.memory.lock().unwrap_or_else(PoisonError::into_inner).entries.get_mut(&key(&seen.mutation))
+        {
+            known.remove(resource);
+        }
+        let tag = Tag::builder().key(format!("{OPERATION}{}", key(&seen.mutation))).build();
+        let deleted = self.ec2.delete_tags().resources(resource).tags(tag).send().await;
+        deleted.map(drop).map_err(|e| {
+            Refusal::of("ec2:DeleteTags", &e).about(&format!("a tag of {resource} can't be removed"))
+        })
     }
 
     /// Keeps in mind what a call has made, which EC2 may not show yet.

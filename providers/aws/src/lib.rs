@@ -9,10 +9,15 @@
 //! - [`launch`]: what a new machine is to be, and where.
 //! - [`refusal`]: AWS's errors.
 //!
+//! `firewall`, `groups` and `balancers` hold what must be true around a machine: that Flannel's packets come
+//! through, that its Auto Scaling group lets it go, that its load balancers know.
 //! `create`, `power`, `snapshots`, `restore` and `validate` hold what the verbs of those names do.
 
 pub mod account;
+mod balancers;
 mod create;
+pub mod firewall;
+mod groups;
 pub mod instances;
 pub mod launch;
 pub mod ledger;

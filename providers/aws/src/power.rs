@@ -1,7 +1,7 @@
 //! `stop`, `start` and the end of machines.
 
 use crate::instances::{self, id, is_over, keeping, state};
-use crate::provider::Greeted;
+use crate::provider::{Greeted, Step};
 use crate::refusal::{Meaning, Refusal};
 use aws_sdk_ec2::types::{Instance, InstanceStateName};
 use replank_provider_protocol::verbs::{MachineParams, Mutation, Progress};
@@ -32,7 +32,10 @@ impl Greeted {
                 Ok(done(&instance))
             }
             Some(InstanceStateName::Running) => {
-                self.ledger.begin(&seen, machine, instance.tags()).await?;
+                self.ledger.begin_once(&seen, machine, instance.tags()).await?;
+                if let Step::Waits(message) = self.leave_group(&instance).await? {
+                    return Ok(Progress::Pending { message });
+                }
                 let stopped = self.account.ec2.stop_instances().instance_ids(machine).send().await;
                 stopped.map_err(|e| {
                     Refusal::of("ec2:StopInstances", &e).about(&format!("machine {machine} can't be stopped"))
@@ -59,11 +62,14 @@ impl Greeted {
         }
         match state(&instance) {
             Some(InstanceStateName::Running) => {
+                if let Step::Waits(message) = self.return_to_group(&instance).await? {
+                    return Ok(Progress::Pending { message });
+                }
                 self.ledger.end(&seen, machine).await?;
                 Ok(done(&instance))
             }
             Some(InstanceStateName::Stopped) => {
-                self.ledger.begin(&seen, machine, instance.tags()).await?;
+                self.ledger.begin_once(&seen, machine, instance.tags()).await?;
                 let started = self.account.ec2.start_instances().instance_ids(machine).send().await;
                 match started.map_err(|e| Refusal::of("ec2:StartInstances", &e)) {
                     Ok(_) => Ok(pending(&instance, "is starting")),
@@ -95,10 +101,16 @@ impl Greeted {
             return Ok(Progress::Done { value: () });
         };
         match state(&instance) {
-            Some(InstanceStateName::Terminated) => return Ok(Progress::Done { value: () }),
+            Some(InstanceStateName::Terminated) => {
+                self.release_group(&instance).await?;
+                return Ok(Progress::Done { value: () });
+            }
             Some(InstanceStateName::ShuttingDown) => {}
             _ => {
-                self.ledger.begin(&seen, machine.as_str(), instance.tags()).await?;
+                self.ledger.begin_once(&seen, machine.as_str(), instance.tags()).await?;
+                if let Step::Waits(message) = self.quit_group(&instance).await? {
+                    return Ok(Progress::Pending { message });
+                }
                 let ended =
                     self.account.ec2.terminate_instances().instance_ids(machine.as_str()).send().await;
                 ended.map_err(|e| {

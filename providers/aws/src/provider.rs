@@ -37,6 +37,14 @@ pub struct Greeted {
     pub(crate) ledger: Ledger,
 }
 
+/// How far a verb has come that goes one step further each time it is asked for.
+pub(crate) enum Step {
+    /// To its end.
+    Done,
+    /// It waits for this.
+    Waits(String),
+}
+
 impl AwsProvider {
     fn greeted(&self) -> Result<&Greeted, ProviderError> {
         let missing = || ProviderError::lasting(ErrorCode::Invalid, "`initialize` comes first");
@@ -52,8 +60,8 @@ async fn bounded<T>(verb: impl Future<Output = Result<T, ProviderError>>) -> Res
     })
 }
 
-fn none_of(what: &str) -> ProviderError {
-    ProviderError::lasting(ErrorCode::Invalid, format!("this provider has no {what}"))
+fn no_hosts() -> ProviderError {
+    ProviderError::lasting(ErrorCode::Invalid, "this provider has no host access")
 }
 
 #[async_trait]
@@ -79,7 +87,7 @@ impl Provider for AwsProvider {
                 replacement: Replacement::Fresh,
                 keeping: Keeping::Stopped,
                 hosts: false,
-                load_balancer: false,
+                load_balancer: true,
             },
             example,
         })
@@ -144,12 +152,12 @@ impl Provider for AwsProvider {
         }
     }
 
-    async fn deregister(&self, _: MachineParams) -> Result<Progress<()>, ProviderError> {
-        Err(none_of("load balancer"))
+    async fn deregister(&self, params: MachineParams) -> Result<Progress<()>, ProviderError> {
+        bounded(Box::pin(self.greeted()?.deregister(&params))).await
     }
 
-    async fn register(&self, _: MachineParams) -> Result<Progress<()>, ProviderError> {
-        Err(none_of("load balancer"))
+    async fn register(&self, params: MachineParams) -> Result<Progress<()>, ProviderError> {
+        bounded(Box::pin(self.greeted()?.register(&params))).await
     }
 
     async fn console_log(&self, params: GetParams) -> Result<String, ProviderError> {
@@ -157,15 +165,15 @@ impl Provider for AwsProvider {
     }
 
     async fn host_run(&self, _: HostRunParams) -> Result<HostOutput, ProviderError> {
-        Err(none_of("host access"))
+        Err(no_hosts())
     }
 
     async fn host_read(&self, _: HostReadParams) -> Result<Option<HostFile>, ProviderError> {
-        Err(none_of("host access"))
+        Err(no_hosts())
     }
 
     async fn host_write(&self, _: HostWriteParams) -> Result<(), ProviderError> {
-        Err(none_of("host access"))
+        Err(no_hosts())
     }
 }
 

@@ -39,7 +39,7 @@ pub enum Meaning {
 
 /// No room in this subnet, zone or type, or no quota for it: another one may have it. From Karpenter's and the
 /// machine-controller-manager's lists.
-const CAPACITY: [&str; 13] = [
+pub(crate) const CAPACITY: [&str; 13] = [
     "InsufficientInstanceCapacity",
     "InsufficientHostCapacity",
     "InsufficientReservedInstanceCapacity",
@@ -108,7 +108,7 @@ impl Refusal {
             "DryRunOperation" => Meaning::WouldWork,
             "IdempotentParameterMismatch" => Meaning::OtherParameters,
             "IdempotentInstanceTerminated" => Meaning::MadeAndGone,
-            "IncorrectInstanceState" | "IncorrectState" => Meaning::WrongState,
+            "IncorrectInstanceState" | "IncorrectState" | "VolumeInUse" => Meaning::WrongState,
             _ if CAPACITY.contains(&code) => Meaning::Capacity,
             _ if DENIED.contains(&code) => Meaning::Denied,
             _ if PASSING.contains(&code) => Meaning::Passing,

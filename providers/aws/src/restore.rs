@@ -2,7 +2,7 @@
 //! further from what is there; nothing is kept in memory.
 
 use crate::instances::{self, filter, id, state, zone};
-use crate::provider::Greeted;
+use crate::provider::{Greeted, Step};
 use crate::refusal::{Meaning, Refusal};
 use crate::snapshots::Set;
 use crate::tags::{self, DEVICE, DISPLACED, MACHINE, RESTORED, on, tag};
@@ -15,12 +15,6 @@ use replank_provider_protocol::verbs::{Progress, RestoreParams};
 use replank_provider_protocol::{ErrorCode, Machine, ProviderError, SnapshotState};
 use serde_json::json;
 use std::collections::BTreeMap;
-
-/// What one step came to.
-enum Step {
-    Done,
-    Waits(String),
-}
 
 impl Greeted {
     /// Brings a stopped machine back to a snapshot.
@@ -66,9 +60,7 @@ impl Greeted {
                 )));
             }
         }
-        if seen.begun(id(&instance)).is_none() {
-            self.ledger.begin(&seen, id(&instance), instance.tags()).await?;
-        }
+        self.ledger.begin_once(&seen, id(&instance), instance.tags()).await?;
         if let Step::Waits(message) = self.restore_disks(params, &instance, &set).await? {
             return Ok(Progress::Pending { message });
         }

@@ -36,6 +36,12 @@ pub struct Settings {
     pub metadata: Metadata,
     /// What snapshots may hold.
     pub snapshots: Snapshots,
+    /// Whether Flannel's packets can go from node to node.
+    pub vxlan: Vxlan,
+    /// How a machine leaves its Auto Scaling group.
+    pub groups: Leaving,
+    /// Which load balancers a machine may be in.
+    pub load_balancers: LoadBalancers,
     /// The machine that `replank provider check` models others on.
     pub example: Option<String>,
     /// How long EC2 may take until everybody sees a change, in seconds: 30 if absent.
@@ -101,6 +107,60 @@ pub enum Metadata {
     TokensRequired,
     /// As the old machine does.
     AsBefore,
+}
+
+/// Whether Flannel's packets can go from node to node.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct Vxlan {
+    /// The UDP port: Flannel's own is 8472.
+    pub port: u16,
+    /// What is done about security groups that don't let it through.
+    pub firewall: Firewall,
+    /// Security groups of other nodes, with which new machines must be able to talk as well.
+    pub peers: Vec<String>,
+}
+
+impl Default for Vxlan {
+    fn default() -> Self {
+        Self { port: 8472, firewall: Firewall::default(), peers: Vec::new() }
+    }
+}
+
+/// What is done about security groups that don't let Flannel's packets through.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Firewall {
+    /// It is said, and nothing is made.
+    #[default]
+    Check,
+    /// The rules that are missing are made, and stay.
+    Open,
+    /// Nothing is looked at.
+    Leave,
+}
+
+/// How a machine leaves its Auto Scaling group before it is stopped.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Leaving {
+    /// It is no member any longer.
+    #[default]
+    Detached,
+    /// It stays a member that does not count.
+    Standby,
+    /// Groups are not looked at: there are none.
+    Never,
+}
+
+/// Which load balancers a machine may be in.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub struct LoadBalancers {
+    /// Target groups by name; all of the machine's VPC if absent.
+    pub target_groups: Option<Vec<String>>,
+    /// Classic load balancers by name; all of the account's region if absent.
+    pub classic: Option<Vec<String>>,
 }
 
 /// What snapshots may hold.

@@ -105,7 +105,7 @@ impl Greeted {
         marks.extend([tag(SET, set.as_str()), tag(MACHINE, machine.as_str())]);
         let asked = self
             .account
-            .ec2
+            .ec2_once
             .create_snapshots()
             .description(format!("replank: {node}, run {}", mutation.run))
             .instance_specification(
@@ -118,10 +118,14 @@ impl Greeted {
             .tag_specifications(on(ResourceType::Snapshot, marks))
             .send()
             .await;
-        asked.map_err(|e| {
-            let what = format!("a snapshot of machine {machine} can't be taken");
-            Refusal::of("ec2:CreateSnapshots", &e).about(&what)
-        })?;
+        if let Err(error) = asked {
+            let refusal = Refusal::of("ec2:CreateSnapshots", &error);
+            // An answer that says no: none was taken, and none has to be waited for.
+            if refusal.code.is_some() {
+                self.ledger.withdraw(&seen, id(&instance)).await?;
+            }
+            return Err(refusal.about(&format!("a snapshot of machine {machine} can't be taken")));
+        }
         Ok(Progress::Pending { message: format!("snapshot {set} of {machine} is being taken") })
     }
 

@@ -30,6 +30,16 @@ pub const SET: &str = "replank.dev/snapshot";
 pub const MACHINE: &str = "replank.dev/machine";
 /// The device that a snapshot's or a kept volume is of.
 pub const DEVICE: &str = "replank.dev/device";
+/// The Auto Scaling group that a new machine shall be in.
+pub const GROUP: &str = "replank.dev/group";
+/// The Auto Scaling group that a machine was taken out of.
+pub const LEFT: &str = "replank.dev/left-group";
+/// What of an Auto Scaling group is suspended; on the group.
+pub const SUSPENDED: &str = "replank.dev/suspended";
+/// A target group that a machine was in, as `replank.dev/target/NAME`.
+pub const TARGET: &str = "replank.dev/target/";
+/// A classic load balancer that a machine was in, as `replank.dev/classic/NAME`.
+pub const CLASSIC: &str = "replank.dev/classic/";
 /// The restore that a disk was made for.
 pub const RESTORED: &str = "replank.dev/restored";
 /// The restore that took a disk off its machine.

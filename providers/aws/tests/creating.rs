@@ -16,7 +16,8 @@ async fn a_new_machine_is_like_the_old_one_and_says_whose_it_is() {
         let mut world = site.fake.world();
         let node = world.instances.get_mut(site.node.as_str()).expect("the node");
         node.source_dest_check = false;
-        node.tags.change(std::time::Instant::now(), "kubernetes.io/cluster/blue", Some("owned"));
+        let before = std::time::Instant::now().checked_sub(Duration::from_secs(60)).expect("a minute ago");
+        node.tags.change(before, "kubernetes.io/cluster/blue", Some("owned"));
         node.disks[0].volume.clone()
     };
     site.fake.world().volumes.get_mut(&root).expect("its disk").size = 77;
@@ -92,6 +93,7 @@ async fn without_room_the_next_subnet_and_type_is_taken_within_the_zone() {
     assert_eq!((made.subnet.as_str(), made.kind.as_str()), ("subnet-0a2", "m6i.large"));
     assert_eq!(made.tags.now()["replank.dev/attempt"], "3");
     assert_eq!(world.alive().len(), 2);
+    assert_eq!(world.called("RunInstances"), 4, "every place was asked for once");
     let left: Vec<_> = world.instances[site.node.as_str()].tags.now().into_keys().collect();
     assert!(!left.iter().any(|key| key.starts_with("replank.dev/tried/")), "{left:?}");
 }
@@ -124,7 +126,7 @@ async fn another_zone_is_taken_only_if_allowed_and_never_away_from_a_pods_volume
 
 #[tokio::test]
 async fn a_machine_that_ends_by_itself_is_told_of() {
-    let site = Site::new(Pace::default()).await;
+    let site = Site::new(Pace { boot: Duration::from_secs(2), ..Pace::default() }).await;
     let fault = Fault::EndsByItself {
         code: "Client.InternalError".into(),
         message: "Client error on launch: the key of its disk is disabled".into(),

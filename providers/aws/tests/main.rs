@@ -2,7 +2,12 @@
 
 #![allow(clippy::print_stderr, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
 
+mod balancing;
 mod conformance;
 mod creating;
+mod disks;
+mod documents;
+mod grouping;
+mod moto;
 mod support;
 mod validating;

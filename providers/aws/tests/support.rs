@@ -14,8 +14,9 @@ use std::time::Duration;
 
 pub const CLUSTER: &str = "0d6c5f2e-3a51-4c0e-9f0b-5f7f5d0c1a11";
 
-/// How long anything may take that the fake does in milliseconds.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// How long anything may take that the fake does in milliseconds. After "too many calls" the SDK makes one call every
+/// two seconds at first.
+const PATIENCE: Duration = Duration::from_secs(90);
 
 /// An account with one node, `worker-1`.
 pub struct Site {
