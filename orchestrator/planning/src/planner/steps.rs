@@ -202,8 +202,11 @@ fn remove_calico(context: &Context<'_>, steps: &mut Steps, last: &mut Vec<StepId
     }
 }
 
-/// No Node outside the new network is left, so the controller-manager may allocate again.
+/// No Node outside the new network is left, so the controller-manager may allocate again. kubeadm's record first: who
+/// joins meanwhile renders what is wanted from now on.
 fn allocate_again(context: &Context<'_>, steps: &mut Steps, last: &mut Vec<StepId>) {
+    let record = RecordFlags { set: held_flags(context, true), remove: BTreeSet::new() };
+    steps.then(last, "hand-back/flags", Action::RecordControllerManagerFlags(record), Undo::Restore);
     for slot in context.control_planes() {
         let act = SetFlags { node: new(slot), set: held_flags(context, true) };
         steps.then(
