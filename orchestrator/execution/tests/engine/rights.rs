@@ -155,12 +155,20 @@ async fn as_account(cluster: &Cluster, rights: &BTreeSet<Right>) -> World {
 
 #[tokio::test(start_paused = true)]
 async fn an_account_with_these_rights_alone_migrates() {
-    for strategy in [Strategy::Rolling, Strategy::Cutover] {
-        let cluster = Cluster::build(ClusterSpec::small(Calico::default()), Clock::fixed()).await.unwrap();
+    // The operator's namespaces are removed: no role that is needed may lie in one.
+    let installs = [(Strategy::Rolling, Shape::Operator), (Strategy::Cutover, Shape::Manifest)];
+    for (strategy, shape) in installs {
+        let calico = Calico { shape, ..Calico::default() };
+        let cluster = Cluster::build(ClusterSpec::small(calico), Clock::fixed()).await.unwrap();
         // Whoever only looks needs no more than that for a plan.
         let state = observed(&as_account(&cluster, &rights::observation()).await).await;
         let plan = planned(&state, Intent { strategy, ..Intent::default() });
         let world = as_account(&cluster, &rights::needed(&plan)).await;
+        assert_eq!(
+            planned(&observed(&world).await, plan.intent.clone()).cluster.facts,
+            plan.cluster.facts,
+            "{shape:?}"
+        );
         let directory = tempfile::tempdir().unwrap();
         let (events, _told) = unbounded_channel();
         let run_dir = RunDir::open(directory.path()).unwrap();

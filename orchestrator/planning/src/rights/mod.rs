@@ -13,6 +13,7 @@ pub use observation::observation;
 
 use crate::object::{Kind, ObjectRef, Scope};
 use crate::plan::Plan;
+use crate::plan::action::Action;
 use serde::Serialize;
 use std::collections::BTreeSet;
 use std::fmt;
@@ -112,7 +113,17 @@ pub fn needed(plan: &Plan) -> BTreeSet<Right> {
     for step in &plan.steps {
         steps::add(&mut rights, step);
     }
-    rights.covered()
+    rights.outliving(&removed_namespaces(plan)).covered()
+}
+
+/// The namespaces that a plan removes.
+fn removed_namespaces(plan: &Plan) -> BTreeSet<&str> {
+    let stages = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::RemoveObjects(removal) => Some(&removal.stages),
+        _ => None,
+    });
+    let objects = stages.flatten().flat_map(|s| s.objects.iter().map(|id| &id.object).chain(&s.references));
+    objects.filter(|o| o.kind.kind == "Namespace").map(|o| o.name.as_str()).collect()
 }
 
 /// The lock and the mirror.
@@ -183,6 +194,18 @@ impl Rights {
     /// Verbs on one object.
     fn object(&mut self, object: &ObjectRef, verbs: &[Verb]) {
         self.on(&Resource::of_object(object), &Which::Named(object.name.clone()), verbs);
+    }
+
+    /// With those everywhere that hold in a namespace that goes: a role in it would go with it, and until then
+    /// be an object there that is not the old network's.
+    fn outliving(self, gone: &BTreeSet<&str>) -> Self {
+        let widened = self.0.into_iter().map(|right| match &right.place {
+            Place::Namespace(namespace) if gone.contains(namespace.as_str()) => {
+                Right { place: Place::Cluster, ..right }
+            }
+            _ => right,
+        });
+        Self(widened.collect())
     }
 
     /// Without those that another one covers.
