@@ -1,6 +1,7 @@
 //! A Node object, deleted by its uid.
 
 use super::Step;
+use super::gone::gone;
 use super::support::{decode, encode, text};
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
@@ -8,7 +9,6 @@ use crate::run_dir::Backup;
 use async_trait::async_trait;
 use replank_planning::object::{Kind, ObjectRef};
 use replank_planning::plan::action::NodeAct;
-use replank_planning::waiting::Waiting;
 use serde_json::{Value, json};
 
 /// See [`replank_planning::plan::Action::DeleteNode`].
@@ -29,19 +29,9 @@ impl Step for DeleteNodeStep {
         let (name, uid) = cx.node(&self.0.node)?;
         let at = path::node(name.as_str());
         cx.delete(&at, uid.as_str()).await?;
-        let query = path::fields(&format!("metadata.name={name}"));
-        let mut nodes = cx.follow("/api/v1/nodes", &query).await?;
-        loop {
-            match nodes.get("", name.as_str()) {
-                Some(node) if text(node, "/metadata/uid") == uid.as_str() => {
-                    let finalizers = finalizers(node);
-                    let object = ObjectRef::new(Kind::cluster("", "v1", "Node", "nodes"), "", name.as_str());
-                    cx.waiting(Waiting::ObjectGone { object, finalizers })?;
-                }
-                _ => return Ok(Value::Null),
-            }
-            cx.changed(&mut nodes).await?;
-        }
+        let node = ObjectRef::new(Kind::cluster("", "v1", "Node", "nodes"), "", name.as_str());
+        gone(cx, &node, |now| text(now, "/metadata/uid") != uid.as_str()).await?;
+        Ok(Value::Null)
     }
 
     /// Makes the Node again as it was; its kubelet takes it over when its machine starts.
@@ -71,13 +61,4 @@ impl Step for DeleteNodeStep {
             Err(error) => Err(StepError::server("make the Node again", &error)),
         }
     }
-}
-
-/// An object's finalizers.
-pub fn finalizers(object: &Value) -> Vec<String> {
-    super::support::items(object, "/metadata/finalizers")
-        .iter()
-        .filter_map(Value::as_str)
-        .map(str::to_owned)
-        .collect()
 }

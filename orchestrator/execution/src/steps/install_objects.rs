@@ -1,6 +1,7 @@
 //! Objects that become ours.
 
 use super::Step;
+use super::gone::gone;
 use super::support::{decode, encode, text};
 use crate::api::{PatchKind, path};
 use crate::engine::{StepContext, StepError};
@@ -41,11 +42,14 @@ impl Step for InstallObjectsStep {
         let backup: Backup = decode(before)?;
         let there = cx.restore(&backup)?;
         let there = there.as_array().cloned().unwrap_or_default();
+        let mut going = Vec::new();
         for (new, before) in self.0.objects.iter().zip(there).rev() {
             let at = path::object(&new.object);
             let Some(now) = cx.find(&at).await? else { continue };
             if before.is_null() {
-                cx.delete(&at, text(&now, "/metadata/uid")).await?;
+                let uid = text(&now, "/metadata/uid").to_owned();
+                cx.delete(&at, &uid).await?;
+                going.push((&new.object, uid));
                 continue;
             }
             let back = super::patch_objects::undoing(&changes(&new.body), &before);
@@ -53,6 +57,10 @@ impl Step for InstallObjectsStep {
                 Ok((!super::patch_objects::is_there(&back, there)).then(|| back.clone()))
             })
             .await?;
+        }
+        // A namespace goes when all that is in it has gone.
+        for (object, uid) in going {
+            gone(cx, object, |now| text(now, "/metadata/uid") != uid).await?;
         }
         Ok(())
     }

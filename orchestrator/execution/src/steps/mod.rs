@@ -11,6 +11,7 @@ pub mod etcd;
 mod eviction;
 pub mod export;
 pub mod fence;
+pub mod gone;
 pub mod install_objects;
 pub mod kubeadm_config;
 pub mod leave_etcd;

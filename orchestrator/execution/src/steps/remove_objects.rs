@@ -1,7 +1,7 @@
 //! Objects that go, stage by stage: each stage is gone before the next begins.
 
 use super::Step;
-use super::delete_node::finalizers;
+use super::gone::{finalizers, gone};
 use super::support::{decode, encode, text};
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
@@ -11,7 +11,6 @@ use async_trait::async_trait;
 use replank_planning::object::{Kind, ObjectRef};
 use replank_planning::plan::Action;
 use replank_planning::plan::action::{RemovalStage, RemoveObjects};
-use replank_planning::waiting::Waiting;
 use serde_json::{Value, json};
 
 /// See [`replank_planning::plan::Action::RemoveObjects`].
@@ -132,8 +131,12 @@ impl RemoveObjectsStep {
                     strip(cx, entry, stage).await?;
                 }
             }
-            let object = first.object.clone();
-            gone_or_changed(cx, &object, stage).await?;
+            gone(cx, &first.object, |now| {
+                let deleting = now.pointer("/metadata/deletionTimestamp").is_some();
+                // Or it can be helped on its way.
+                !deleting || finalizers(now).iter().any(|f| stage.orphaned_finalizers.contains(f))
+            })
+            .await?;
         }
     }
 }
@@ -166,33 +169,6 @@ async fn strip(cx: &StepContext<'_>, entry: &There, stage: &RemovalStage) -> Res
         // It went in between.
         Err(StepError::Refused(replank_planning::waiting::Refusal::Changed { .. })) => Ok(()),
         other => other.map(drop),
-    }
-}
-
-/// Waits until an object is gone, or can be helped on its way.
-async fn gone_or_changed(
-    cx: &StepContext<'_>,
-    object: &ObjectRef,
-    stage: &RemovalStage,
-) -> Result<(), StepError> {
-    let query = path::fields(&format!("metadata.name={}", object.name));
-    let mut follow = match cx.follow(&path::collection(&object.kind, &object.namespace), &query).await {
-        // The kind itself is not served any more.
-        Err(StepError::Refused(_)) => return Ok(()),
-        other => other?,
-    };
-    loop {
-        let Some(body) = follow.get(&object.namespace, &object.name) else { return Ok(()) };
-        let deleting = body.pointer("/metadata/deletionTimestamp").is_some();
-        let finalizers = finalizers(body);
-        if !deleting || finalizers.iter().any(|f| stage.orphaned_finalizers.contains(f)) {
-            return Ok(());
-        }
-        cx.waiting(Waiting::ObjectGone { object: object.clone(), finalizers })?;
-        match cx.changed(&mut follow).await {
-            Err(StepError::Refused(_)) => return Ok(()),
-            other => other?,
-        }
     }
 }
 

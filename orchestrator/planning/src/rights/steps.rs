@@ -148,6 +148,7 @@ fn installed(rights: &mut Rights, act: &InstallObjects) {
     for new in &act.objects {
         rights.object(&new.object, &[Get, Patch, Delete]);
         rights.any(&Resource::of_object(&new.object), &[Create]);
+        rights.any(&Resource::of_object(&new.object), &FOLLOW);
         if matches!(new.object.kind.kind.as_str(), "ClusterRole" | "Role") {
             granted(rights, &new.object, &new.body);
         }
