@@ -6,6 +6,8 @@ use crate::runs::journal;
 use replank_execution::Outcome;
 use replank_execution::api::{Follow, PatchKind};
 use replank_planning::intent::Strategy;
+use replank_provider_protocol::Epoch;
+use replank_provider_protocol::verbs::{MachineParams, Mutation, Progress};
 use replank_simulator::faults::Fault;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -155,4 +157,40 @@ async fn cluster_dns_finds_a_replacement_that_took_no_pods_at_first() {
     let journal = journal(directory.path());
     assert_eq!(outcome, Outcome::Finished, "{journal}");
     assert!(journal.contains("\"code\":\"foothold\"") || journal.contains("on old nodes"), "{journal}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_goes_down_while_it_joins_is_replaced_at_once() {
+    let cluster = small().await;
+    let plan = planned_for(&cluster, Strategy::Rolling).await;
+    let provider = world_of(&cluster).provider;
+    let directory = tempfile::tempdir().unwrap();
+    let goes_down = async {
+        let made = loop {
+            match cluster.datacenter.machines().into_iter().find(|m| m.name == "worker-1-r2") {
+                Some(made) => break made,
+                None => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        };
+        let mutation = Mutation {
+            operation: "power-cut".into(),
+            run: "somebody".into(),
+            cluster: "theirs".into(),
+            epoch: Epoch(1),
+        };
+        let stop = MachineParams { mutation, machine: made.id.as_str().into() };
+        while let Ok(Progress::Pending { .. }) = provider.stop(stop.clone()).await {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        cluster.server.clock().now()
+    };
+    let (outcome, down) = tokio::join!(migrate(&cluster, plan, directory.path()), goes_down);
+    let journal = journal(directory.path());
+    assert_eq!(outcome, Outcome::Finished, "{journal}");
+    assert!(!journal.contains("\"record\":\"paused\""), "{journal}");
+    let created = journal.lines().find(|l| l.contains("\"succeeded\"") && l.contains("worker-1/create"));
+    let entry: Value = serde_json::from_str(created.expect("it was created")).unwrap();
+    let created: k8s_openapi::jiff::Timestamp = entry["time"].as_str().unwrap().parse().unwrap();
+    let took = created.as_second() - down.as_second();
+    assert!(took < 180, "it was given up after {took} s");
 }

@@ -265,6 +265,7 @@ impl CreateMachineStep {
         let provider = &cx.running.world.provider;
         let until = Instant::now() + Duration::from_secs(self.0.deadline_seconds);
         let mut nodes = cx.follow("/api/v1/nodes", "").await?;
+        let mut was_down = false;
         loop {
             let facts = cx
                 .provider_at_once("look at a machine", || {
@@ -280,9 +281,13 @@ impl CreateMachineStep {
                 let (machine, items) = (machine.clone(), lacking);
                 return Err(StepError::Refused(Refusal::Image { machine, items }));
             }
-            if facts.state == MachineState::Failed {
+            // One that went down while it joined is started by nobody. Seen twice: some machines are made first, and
+            // started then.
+            let is_down = facts.state == MachineState::Stopped;
+            if facts.state == MachineState::Failed || (is_down && was_down) {
                 return Ok(None);
             }
+            was_down = is_down;
             cx.waiting(Waiting::NodeMissing { machine: machine.clone() })?;
             let look_again = Instant::now() + LOOK_AGAIN;
             loop {
