@@ -8,7 +8,7 @@ use replank_planning::journal::{Record, RunPhase, RunState, StepPhase};
 use replank_planning::plan::{Action, Plan};
 use replank_planning::waiting::Waiting;
 use replank_provider_protocol::verbs::{Deletable, DeleteParams, Mutation, Progress};
-use replank_provider_protocol::{Keeping, OperationId, ProviderError, Retry};
+use replank_provider_protocol::{Keeping, OperationId, ProviderError, Replacement, Retry};
 use serde::Serialize;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -51,7 +51,10 @@ pub fn retained(plan: &Plan, state: &RunState) -> Vec<Retained> {
     let machines = plan
         .slots
         .iter()
-        .filter(|s| s.old.keeping == Keeping::Stopped && stopped(&s.id))
+        // A machine that was joined again in place is the cluster's own.
+        .filter(|s| {
+            s.replacement == Replacement::Fresh && s.old.keeping == Keeping::Stopped && stopped(&s.id)
+        })
         .map(|s| Retained::Machine { slot: s.id.clone(), machine: s.old.machine.clone() });
     let snapshots = state.slots.iter().filter_map(|(slot, facts)| {
         Some(Retained::Snapshot { slot: slot.clone(), snapshot: facts.snapshot.clone()? })

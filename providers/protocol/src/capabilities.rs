@@ -34,10 +34,11 @@ pub enum SnapshotKind {
 }
 
 /// Where a replacement comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Replacement {
     /// A machine that has never been a node.
+    #[default]
     Fresh,
     /// The same machine, cleaned and joined again: the old state can't be kept.
     InPlace,

@@ -19,14 +19,16 @@ pub struct Settings {
     /// A context other than the current one.
     #[serde(default)]
     pub context: Option<String>,
+    /// Whether a machine is wiped and joined again, in the place of a fresh one.
+    #[serde(default)]
+    pub in_place: bool,
 }
 
 /// A client by these settings.
 ///
 /// # Errors
 /// `invalid` when the settings or the kubeconfig make no sense.
-pub async fn connect(settings: &Value) -> Result<kube::Client, ProviderError> {
-    let settings = read(settings)?;
+pub async fn connect(settings: Settings) -> Result<kube::Client, ProviderError> {
     let invalid = |what: String| ProviderError::lasting(ErrorCode::Invalid, what);
     let kubeconfig = match &settings.kubeconfig {
         Some(path) => Kubeconfig::read_from(path)
@@ -54,7 +56,11 @@ fn client(mut config: kube::Config) -> Result<kube::Client, kube::Error> {
     kube::Client::try_from(config)
 }
 
-fn read(settings: &Value) -> Result<Settings, ProviderError> {
+/// The settings of the configuration file.
+///
+/// # Errors
+/// `invalid` when they are not understood.
+pub fn read(settings: &Value) -> Result<Settings, ProviderError> {
     if settings.is_null() {
         return Ok(Settings::default());
     }

@@ -12,10 +12,11 @@ use replank_provider_protocol::verbs::{
     MachineParams, MachineSpec, Mutation, Progress, RestoreParams,
 };
 use replank_provider_protocol::{
-    Capabilities, ErrorCode, Keeping, Machine, MachineId, MachineState, ProviderError, Replacement, RunId,
-    Snapshot, SnapshotKind, SnapshotState,
+    Capabilities, ErrorCode, Keeping, Machine, MachineId, MachineState, OperationId, ProviderError,
+    Replacement, RunId, Snapshot, SnapshotKind, SnapshotState,
 };
 use serde_json::{Value, json};
+use std::sync::{Arc, OnceLock};
 
 /// The label that ties a machine to a cluster, so that `list` finds what earlier runs left.
 const CLUSTER_LABEL: &str = "replank.dev/cluster";
@@ -24,18 +25,33 @@ const CLUSTER_LABEL: &str = "replank.dev/cluster";
 #[derive(Clone)]
 pub struct SimulatorProvider {
     transport: Transport,
+    replacement: Arc<OnceLock<Replacement>>,
 }
 
 impl SimulatorProvider {
     /// A provider that reaches the machine API through a client of the embedded cluster.
     pub fn new(client: kube::Client) -> Self {
-        Self { transport: Transport::new(client) }
+        Self { transport: Transport::new(client), replacement: Arc::default() }
     }
 
     /// A provider that connects when it is initialized, by the kubeconfig that its settings or the
     /// environment name.
     pub fn unconnected() -> Self {
-        Self { transport: Transport::unconnected() }
+        Self { transport: Transport::unconnected(), replacement: Arc::default() }
+    }
+
+    fn replacement(&self) -> Replacement {
+        self.replacement.get().copied().unwrap_or_default()
+    }
+
+    /// Takes everything off a machine that is to be joined again: here it goes, and comes back empty.
+    async fn wipe(&self, params: &CreateParams) -> Result<(), ProviderError> {
+        let mutation = Mutation {
+            operation: OperationId::new(format!("{}-wipe", params.mutation.operation)),
+            ..params.mutation.clone()
+        };
+        let path = format!("/machines/{}?{}", params.spec.like, query(&mutation));
+        self.transport.bytes(Method::DELETE, &path, None).await.map(drop)
     }
 
     async fn machine(&self, id: &MachineId) -> Result<Machine, ProviderError> {
@@ -110,8 +126,11 @@ impl Provider for SimulatorProvider {
                 "this provider speaks protocol version 1 only",
             ));
         }
+        let settings = kubeconfig::read(&params.settings)?;
+        let replacement = if settings.in_place { Replacement::InPlace } else { Replacement::Fresh };
+        let replacement = *self.replacement.get_or_init(|| replacement);
         if !self.transport.is_connected() {
-            self.transport.connect(kubeconfig::connect(&params.settings).await?);
+            self.transport.connect(kubeconfig::connect(settings).await?);
         }
         // It is only an example: one that can't be had now is left out.
         let machines = self.machines().await.unwrap_or_default();
@@ -122,7 +141,7 @@ impl Provider for SimulatorProvider {
             version: env!("CARGO_PKG_VERSION").into(),
             capabilities: Capabilities {
                 snapshot: SnapshotKind::Disk,
-                replacement: Replacement::Fresh,
+                replacement,
                 keeping: Keeping::Stopped,
                 hosts: true,
                 load_balancer: true,
@@ -189,12 +208,17 @@ impl Provider for SimulatorProvider {
     }
 
     async fn create(&self, params: CreateParams) -> Result<Progress<Machine>, ProviderError> {
+        if self.replacement() == Replacement::InPlace {
+            self.wipe(&params).await?;
+        }
         let mut body = mutation(&params.mutation);
         let mut labels = params.spec.labels.clone();
         labels.insert(CLUSTER_LABEL.into(), params.mutation.cluster.clone());
         body["name"] = json!(params.spec.name);
         body["role"] = json!(params.spec.role);
-        body["like"] = json!(params.spec.like);
+        if self.replacement() == Replacement::Fresh {
+            body["like"] = json!(params.spec.like);
+        }
         body["labels"] = json!(labels);
         body["userData"] = json!(params.user_data);
         let wire: WireMachine = self.transport.json(Method::POST, "/machines", Some(&body)).await?;

@@ -289,13 +289,14 @@ mod tests {
     use replank_planning::plan::action::{Action, NodeAct, SlotAct};
     use replank_planning::plan::allocation::OldNode;
     use replank_planning::plan::{Allocation, Binding, PlannedStep, Undo};
-    use replank_provider_protocol::{Epoch, Keeping, Role};
+    use replank_provider_protocol::{Epoch, Keeping, Replacement, Role};
 
     fn slot(at: usize) -> Slot {
         let name = format!("worker-{at}");
         Slot {
             id: SlotId::new(name.as_str()),
             role: Role::Worker,
+            replacement: Replacement::Fresh,
             old: OldNode {
                 name: name.as_str().into(),
                 uid: "u".into(),

@@ -5,7 +5,7 @@ use replank_planning::checks::Severity;
 use replank_planning::cidr;
 use replank_planning::intent::Strategy;
 use replank_planning::plan::{Action, Plan, PlannedStep, Slot, Undo};
-use replank_provider_protocol::{Keeping, Role};
+use replank_provider_protocol::{Keeping, Replacement, Role};
 use std::collections::BTreeMap;
 
 /// The plan in words: what for, which nodes, in which order, what can't be undone, what was accepted.
@@ -65,9 +65,10 @@ fn row(slot: &Slot) -> [String; 5] {
         Role::Worker => "worker",
         Role::ControlPlane => "control plane",
     };
-    let machine = match slot.old.keeping {
-        Keeping::Stopped => "kept",
-        Keeping::Lost => "lost",
+    let machine = match (slot.replacement, slot.old.keeping) {
+        (Replacement::InPlace, _) => "in place",
+        (Replacement::Fresh, Keeping::Stopped) => "kept",
+        (Replacement::Fresh, Keeping::Lost) => "lost",
     };
     [
         slot.old.name.to_string(),
@@ -153,6 +154,7 @@ fn does(action: &Action) -> &'static str {
         Action::AnchorDeployment(_) => "raise a Deployment's replicas",
         Action::SwapCni(_) => "swap the CNI configuration on the host",
         Action::SnapshotMachine(_) => "snapshot the old machine",
+        Action::KeepHostFiles(_) => "read what kubeadm does not carry from the host",
         Action::CreateMachine(_) => "create the new machine",
         Action::AdmitNode(_) => "admit the new Node",
         Action::Fence(_) => "keep new pods off the old nodes",
@@ -165,6 +167,7 @@ fn does(action: &Action) -> &'static str {
         Action::LeaveEtcd(_) => "leave etcd",
         Action::StopMachine(_) => "stop the old machine",
         Action::DeleteNode(_) => "delete the old Node",
+        Action::ForgetPods(_) => "delete what is left of its pods",
         Action::RemoveObjects(_) => "remove objects",
         Action::SetKubeProxyCidr(_) => "tell kube-proxy the new range",
         Action::RecordPodSubnet(_) => "tell kubeadm the new range",

@@ -190,7 +190,15 @@ impl Api {
     /// # Errors
     /// As the server said.
     pub async fn delete(&self, path: &str, uid: &str) -> Result<Value, ApiError> {
-        self.delete_as(path, uid, "Background").await
+        self.delete_as(path, uid, &json!({"propagationPolicy": "Background"})).await
+    }
+
+    /// Deletes one incarnation of an object that has no time left to end in.
+    ///
+    /// # Errors
+    /// As the server said.
+    pub async fn delete_at_once(&self, path: &str, uid: &str) -> Result<Value, ApiError> {
+        self.delete_as(path, uid, &json!({"gracePeriodSeconds": 0})).await
     }
 
     /// Deletes one incarnation of an object, which stays until its dependents are gone.
@@ -198,14 +206,14 @@ impl Api {
     /// # Errors
     /// As the server said.
     pub async fn delete_with_dependents(&self, path: &str, uid: &str) -> Result<Value, ApiError> {
-        self.delete_as(path, uid, "Foreground").await
+        self.delete_as(path, uid, &json!({"propagationPolicy": "Foreground"})).await
     }
 
-    async fn delete_as(&self, path: &str, uid: &str, propagation: &str) -> Result<Value, ApiError> {
-        let options = json!({
-            "apiVersion": "v1", "kind": "DeleteOptions",
-            "preconditions": {"uid": uid}, "propagationPolicy": propagation,
-        });
+    async fn delete_as(&self, path: &str, uid: &str, how: &Value) -> Result<Value, ApiError> {
+        let mut options = how.clone();
+        options["apiVersion"] = json!("v1");
+        options["kind"] = json!("DeleteOptions");
+        options["preconditions"] = json!({"uid": uid});
         self.send(Method::DELETE, path, "application/json", Some(&options)).await
     }
 

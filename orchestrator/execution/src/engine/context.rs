@@ -391,6 +391,15 @@ impl<'a> StepContext<'a> {
         self.deletion(path, || api.delete(path, uid)).await
     }
 
+    /// The same for an object that has no time left to end in.
+    ///
+    /// # Errors
+    /// When the server refuses.
+    pub async fn delete_at_once(&self, path: &str, uid: &str) -> Result<(), StepError> {
+        let api = self.api();
+        self.deletion(path, || api.delete_at_once(path, uid)).await
+    }
+
     /// The same for an object that stays until its dependents are gone.
     ///
     /// # Errors

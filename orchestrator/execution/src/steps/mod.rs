@@ -11,6 +11,7 @@ pub mod etcd;
 mod eviction;
 pub mod export;
 pub mod fence;
+pub mod forget_pods;
 pub mod gone;
 pub mod install_objects;
 pub mod kubeadm_config;
@@ -76,6 +77,7 @@ pub fn for_action(action: &Action) -> Box<dyn Step> {
         Action::AnchorDeployment(a) => Box::new(anchor_deployment::AnchorDeploymentStep(a)),
         Action::SwapCni(a) => Box::new(swap_cni::SwapCniStep(a)),
         Action::SnapshotMachine(a) => Box::new(machines::SnapshotMachineStep(a)),
+        Action::KeepHostFiles(a) => Box::new(create_machine::carry::KeepHostFilesStep(a)),
         Action::CreateMachine(a) => Box::new(create_machine::CreateMachineStep(a)),
         Action::AdmitNode(a) => Box::new(admit_node::AdmitNodeStep(a)),
         Action::Fence(a) => Box::new(fence::FenceStep(a)),
@@ -88,6 +90,7 @@ pub fn for_action(action: &Action) -> Box<dyn Step> {
         Action::LeaveEtcd(a) => Box::new(leave_etcd::LeaveEtcdStep(a)),
         Action::StopMachine(a) => Box::new(machines::StopMachineStep(a)),
         Action::DeleteNode(a) => Box::new(delete_node::DeleteNodeStep(a)),
+        Action::ForgetPods(a) => Box::new(forget_pods::ForgetPodsStep(a)),
         Action::RemoveObjects(a) => Box::new(remove_objects::RemoveObjectsStep(a)),
         Action::SetKubeProxyCidr(a) => Box::new(set_kube_proxy_cidr::SetKubeProxyCidrStep(a)),
         Action::RecordPodSubnet(a) => Box::new(record_pod_subnet::RecordPodSubnetStep(a)),

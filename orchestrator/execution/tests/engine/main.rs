@@ -8,6 +8,7 @@ mod families;
 mod faults;
 mod guards;
 mod images;
+mod in_place;
 mod installs;
 mod journals;
 mod locks;

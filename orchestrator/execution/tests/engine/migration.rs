@@ -68,7 +68,11 @@ pub async fn migrate(cluster: &Cluster, plan: Plan, directory: &Path) -> Outcome
 
 /// The same with some guards taken away.
 pub async fn migrate_with(cluster: &Cluster, plan: Plan, directory: &Path, guards: Guards) -> Outcome {
-    let world = world_of(cluster).with_guards(guards);
+    migrate_by(world_of(cluster).with_guards(guards), plan, directory).await
+}
+
+/// The same through this world.
+pub async fn migrate_by(world: World, plan: Plan, directory: &Path) -> Outcome {
     let (events, _told) = unbounded_channel();
     let run_dir = RunDir::open(directory).unwrap();
     Engine::new(world, plan, run_dir, events, CancellationToken::new()).apply().await.unwrap()

@@ -14,7 +14,7 @@ use replank_planning::plan::action::{
 use replank_planning::plan::allocation::OldNode;
 use replank_planning::plan::{Allocation, Binding, Plan, PlannedStep, Slot, Undo};
 use replank_planning::state::{ClusterState, Taint, TaintEffect};
-use replank_provider_protocol::Keeping;
+use replank_provider_protocol::{Keeping, Replacement};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// A slot for a node, with the range `10.244.AT.0/24`.
@@ -23,6 +23,7 @@ pub fn slot(state: &ClusterState, name: &str, at: usize) -> Slot {
     Slot {
         id: SlotId::new(name),
         role: node.role,
+        replacement: Replacement::Fresh,
         old: OldNode {
             name: node.name.clone(),
             uid: node.uid.clone(),

@@ -52,6 +52,8 @@ pub enum Code {
     NoSnapshot,
     /// A machine can't be kept.
     MachineNotKept,
+    /// A machine that is cleaned and joined again, in the place of a fresh one.
+    InPlace,
     /// A Node whose machine the provider does not know.
     MachineUnknown,
     /// A control plane's host can't be reached.

@@ -32,6 +32,9 @@ pub enum Action {
     SwapCni(SwapCni),
     /// Takes a snapshot of the old machine.
     SnapshotMachine(SlotAct),
+    /// Reads what a control plane's host holds that kubeadm does not carry, while there is time: this very machine is
+    /// cleaned before it joins again.
+    KeepHostFiles(SlotAct),
     /// Makes the replacement: token, user-data, machine.
     CreateMachine(CreateMachine),
     /// Lets the replacement in: podCIDR, labels, taints, gate, and everything that must be ready.
@@ -56,6 +59,8 @@ pub enum Action {
     StopMachine(SlotAct),
     /// Deletes a Node by its uid.
     DeleteNode(NodeAct),
+    /// Deletes what the API still holds of pods on a Node that is gone.
+    ForgetPods(NodeAct),
     /// Deletes objects by uid and waits until they are gone.
     RemoveObjects(RemoveObjects),
     /// Sets kube-proxy's clusterCIDR and rolls its DaemonSet.

@@ -3,7 +3,7 @@
 use crate::ids::{MachineId, NodeName, SlotId, Uid};
 use crate::state::Taint;
 use ipnet::IpNet;
-use replank_provider_protocol::{Keeping, Role};
+use replank_provider_protocol::{Keeping, Replacement, Role};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -15,10 +15,18 @@ pub struct Slot {
     pub id: SlotId,
     /// What the node is for.
     pub role: Role,
+    /// Where what takes its place comes from.
+    #[serde(default, skip_serializing_if = "is_fresh")]
+    pub replacement: Replacement,
     /// The old Node.
     pub old: OldNode,
     /// What takes its place.
     pub new: Allocation,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_fresh(replacement: &Replacement) -> bool {
+    *replacement == Replacement::Fresh
 }
 
 /// The node that goes.
@@ -39,7 +47,8 @@ pub struct OldNode {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Allocation {
-    /// The machine's name, and the Node's where the provider does not name Nodes itself.
+    /// The machine's name, and the Node's where the provider does not name Nodes itself. The old Node's, where the
+    /// same machine is joined again.
     pub machine_name: String,
     /// Its podCIDRs, the first family first.
     pub pod_cidrs: Vec<IpNet>,

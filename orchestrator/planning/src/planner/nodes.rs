@@ -13,7 +13,7 @@ use crate::plan::action::{
 };
 use crate::plan::{Slot, Undo};
 use crate::state::{Owner, Taint, TaintEffect};
-use replank_provider_protocol::{Keeping, Role, SnapshotKind};
+use replank_provider_protocol::{Keeping, Replacement, Role, SnapshotKind};
 use serde_json::json;
 use std::collections::BTreeSet;
 
@@ -60,7 +60,25 @@ pub(super) fn replace_all(context: &Context<'_>, steps: &mut Steps, last: &mut V
 
 /// The first node: with it comes the fence, a DNS replica on the new side, and the soak.
 fn canary(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
-    let mut last = arrive(context, steps, slot, after);
+    match slot.replacement {
+        Replacement::Fresh => {
+            let last = arrive(context, steps, slot, after);
+            let last = begin_new_side(context, steps, last);
+            let last = empty(context, steps, slot, &[last]);
+            let last = soak(context, steps, slot, last);
+            leave(context, steps, slot, last)
+        }
+        // There is no new side before the machine has left the old one.
+        Replacement::InPlace => {
+            let last = rejoin(context, steps, slot, after);
+            let last = begin_new_side(context, steps, last);
+            soak(context, steps, slot, last)
+        }
+    }
+}
+
+/// The fence, and a replica of the cluster's DNS.
+fn begin_new_side(context: &Context<'_>, steps: &mut Steps, mut last: StepId) -> StepId {
     let strength = match context.intent.strategy {
         Strategy::Rolling => FenceStrength::Prefer,
         // Old nodes can give no pod a network any more.
@@ -71,10 +89,12 @@ fn canary(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId
         let act = AnchorDeployment { deployment: dns.id.clone(), replicas: replicas(dns) + 1 };
         last = steps.add("anchor/dns".into(), &[last], Action::AnchorDeployment(act), Undo::Restore);
     }
-    last = empty(context, steps, slot, last);
+    last
+}
+
+fn soak(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: StepId) -> StepId {
     let act = Soak { slot: slot.id.clone(), seconds: context.intent.nodes.canary_soak_seconds };
-    last = steps.push(format!("{}/soak", slot.id), &[last], Some(slot), Action::Soak(act), Undo::Nothing);
-    leave(context, steps, slot, last)
+    steps.push(format!("{}/soak", slot.id), &[after], Some(slot), Action::Soak(act), Undo::Nothing)
 }
 
 /// From here on the new side has room for what is pending.
@@ -88,30 +108,54 @@ fn second_fence(context: &Context<'_>, steps: &mut Steps, gate: &[StepId]) -> Ve
 }
 
 fn fence(context: &Context<'_>, strength: FenceStrength) -> Action {
-    let nodes = match strength {
-        FenceStrength::Prefer => context.slots.iter().map(old).collect(),
-        FenceStrength::Forbid if context.intent.strategy == Strategy::Cutover => {
-            context.slots.iter().map(old).collect()
-        }
-        // The canary's node is gone by then.
-        FenceStrength::Forbid => context.slots.iter().skip(1).map(old).collect(),
-    };
-    Action::Fence(Fence { strength, nodes })
+    let second = strength == FenceStrength::Forbid && context.intent.strategy == Strategy::Rolling;
+    let in_place = context.slots.first().is_some_and(|slot| slot.replacement == Replacement::InPlace);
+    // The canary's old node is gone by then.
+    let gone = usize::from(second || in_place);
+    Action::Fence(Fence { strength, nodes: context.slots.iter().skip(gone).map(old).collect() })
 }
 
 fn replace(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
-    let last = arrive(context, steps, slot, after);
-    let last = empty(context, steps, slot, last);
-    leave(context, steps, slot, last)
+    match slot.replacement {
+        Replacement::Fresh => {
+            let last = arrive(context, steps, slot, after);
+            let last = empty(context, steps, slot, &[last]);
+            leave(context, steps, slot, last)
+        }
+        Replacement::InPlace => rejoin(context, steps, slot, after),
+    }
+}
+
+/// The same machine leaves and joins again: its Node goes before it comes.
+fn rejoin(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
+    let mut after = snapshot(context, steps, slot, after);
+    if slot.role == Role::ControlPlane {
+        let act = Action::KeepHostFiles(SlotAct { slot: slot.id.clone() });
+        after = vec![steps.push(format!("{}/keep-files", slot.id), &after, Some(slot), act, Undo::Nothing)];
+    }
+    let last = empty(context, steps, slot, &after);
+    let last = leave(context, steps, slot, last);
+    let act = Action::ForgetPods(NodeAct { node: old(slot) });
+    let last = steps.push(format!("{}/forget-pods", slot.id), &[last], Some(slot), act, Undo::Nothing);
+    join(context, steps, slot, &[last])
 }
 
 /// Snapshot, machine, admission.
 fn arrive(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
-    let mut after = after.to_vec();
-    if context.state.provider.as_ref().is_some_and(|p| p.snapshot != SnapshotKind::None) {
-        let act = Action::SnapshotMachine(SlotAct { slot: slot.id.clone() });
-        after = vec![steps.push(format!("{}/snapshot", slot.id), &after, Some(slot), act, Undo::Nothing)];
+    let after = snapshot(context, steps, slot, after);
+    join(context, steps, slot, &after)
+}
+
+fn snapshot(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> Vec<StepId> {
+    if context.state.provider.as_ref().is_none_or(|p| p.snapshot == SnapshotKind::None) {
+        return after.to_vec();
     }
+    let act = Action::SnapshotMachine(SlotAct { slot: slot.id.clone() });
+    vec![steps.push(format!("{}/snapshot", slot.id), after, Some(slot), act, Undo::Nothing)]
+}
+
+/// Machine, admission.
+fn join(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
     let create = CreateMachine {
         slot: slot.id.clone(),
         endpoint: endpoint(context),
@@ -122,13 +166,14 @@ fn arrive(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId
         }],
         deadline_seconds: JOIN_DEADLINE_SECONDS,
     };
-    let created = steps.push(
-        format!("{}/create", slot.id),
-        &after,
-        Some(slot),
-        Action::CreateMachine(create),
-        Undo::Restore,
-    );
+    let undo = match slot.replacement {
+        Replacement::Fresh => Undo::Restore,
+        Replacement::InPlace => {
+            Undo::PointOfNoReturn { reason: "this very machine is cleaned here, to be joined again.".into() }
+        }
+    };
+    let act = Action::CreateMachine(create);
+    let created = steps.push(format!("{}/create", slot.id), after, Some(slot), act, undo);
     let admit = Action::AdmitNode(admission(context, slot));
     let mut last = steps.push(format!("{}/admit", slot.id), &[created], Some(slot), admit, Undo::Restore);
     if slot.role == Role::ControlPlane && balanced(context) {
@@ -178,10 +223,10 @@ fn daemon_sets(context: &Context<'_>, slot: &Slot) -> BTreeSet<ObjectRef> {
 }
 
 /// Cordon, drain, volumes.
-fn empty(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: StepId) -> StepId {
+fn empty(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
     let act = || NodeAct { node: old(slot) };
     let name = |step: &str| format!("{}/{step}", slot.id);
-    let cordoned = steps.push(name("cordon"), &[after], Some(slot), Action::Cordon(act()), Undo::Restore);
+    let cordoned = steps.push(name("cordon"), after, Some(slot), Action::Cordon(act()), Undo::Restore);
     let drain = Drain {
         node: old(slot),
         rules: context.intent.drain.clone(),

@@ -9,7 +9,7 @@ use crate::plan::allocation::OldNode;
 use crate::plan::{Allocation, Slot};
 use crate::state::{ClusterState, NodeState};
 use ipnet::IpNet;
-use replank_provider_protocol::{Keeping, Role};
+use replank_provider_protocol::{Keeping, Replacement, Role};
 use std::collections::BTreeSet;
 
 /// One slot per node: the canary, the other workers by name, the control planes by name.
@@ -26,12 +26,17 @@ pub(super) fn order(
         columns.push(cidrs.take(nodes.len())?);
     }
     let names: BTreeSet<&str> = state.nodes.keys().map(crate::ids::NodeName::as_str).collect();
+    let replacement = state.provider.as_ref().map(|can| can.replacement).unwrap_or_default();
     let slot = |(at, node): (usize, &NodeState)| Slot {
         id: SlotId::new(node.name.as_str()),
         role: node.role,
+        replacement,
         old: old(node),
         new: Allocation {
-            machine_name: successor(node.name.as_str(), &names),
+            machine_name: match replacement {
+                Replacement::Fresh => successor(node.name.as_str(), &names),
+                Replacement::InPlace => node.name.to_string(),
+            },
             pod_cidrs: columns.iter().filter_map(|c| c.get(at).copied()).collect(),
             labels: travel::labels(node),
             taints: travel::taints(node),

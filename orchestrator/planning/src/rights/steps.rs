@@ -88,6 +88,10 @@ pub(super) fn add(rights: &mut Rights, step: &PlannedStep) {
             rights.any(&Resource::everywhere("", "persistentvolumeclaims"), &[Get]);
         }
         Action::DeleteNode(_) => rights.any(&nodes, &[Get, List, Watch, Create, Patch, Delete]),
+        Action::ForgetPods(_) => {
+            rights.any(&nodes, &[Get]);
+            rights.any(&pods, &[List, Watch, Delete]);
+        }
         Action::RemoveObjects(act) => removed(rights, act, &step.undo),
         Action::SetKubeProxyCidr(act) => {
             edited(rights, &act.config);
@@ -114,6 +118,7 @@ pub(super) fn add(rights: &mut Rights, step: &PlannedStep) {
         Action::SnapshotEtcd(_)
         | Action::SwapCni(_)
         | Action::SnapshotMachine(_)
+        | Action::KeepHostFiles(_)
         | Action::RegisterControlPlane(_)
         | Action::DeregisterControlPlane(_)
         | Action::LeaveEtcd(_)

@@ -2,9 +2,14 @@
 
 use crate::engine::host::HostHandle;
 use crate::engine::{StepContext, StepError};
-use crate::steps::support::{items, text};
+use crate::run_dir::Backup;
+use crate::steps::Step;
+use crate::steps::support::{decode, encode, items, text};
+use async_trait::async_trait;
 use replank_cloud_init::WriteFile;
-use replank_planning::plan::Slot;
+use replank_planning::plan::action::SlotAct;
+use replank_planning::plan::{Action, PlannedStep, Slot};
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
 
@@ -35,19 +40,84 @@ const KUBECONFIGS: [&str; 5] = [
 ];
 
 /// Files that go to the new host.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Carried {
     /// Files that lie there before the join.
+    #[serde(with = "kept")]
     pub files: Vec<WriteFile>,
     /// Static pods that come after it: kubeadm wants an empty directory.
+    #[serde(with = "kept")]
     pub static_pods: Vec<WriteFile>,
+}
+
+/// Files in the run's backup.
+mod kept {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    use replank_cloud_init::WriteFile;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    #[derive(Serialize, Deserialize)]
+    struct Kept {
+        path: String,
+        content: String,
+        mode: u32,
+    }
+
+    pub(super) fn serialize<S: Serializer>(files: &[WriteFile], to: S) -> Result<S::Ok, S::Error> {
+        let kept =
+            |f: &WriteFile| Kept { path: f.path.clone(), content: STANDARD.encode(&f.content), mode: f.mode };
+        to.collect_seq(files.iter().map(kept))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<WriteFile>, D::Error> {
+        let file = |kept: Kept| {
+            let content = STANDARD.decode(&kept.content).map_err(serde::de::Error::custom)?;
+            Ok(WriteFile { path: kept.path, content, mode: kept.mode })
+        };
+        Vec::<Kept>::deserialize(from)?.into_iter().map(file).collect()
+    }
+}
+
+/// See [`replank_planning::plan::Action::KeepHostFiles`].
+pub struct KeepHostFilesStep(pub SlotAct);
+
+#[async_trait]
+impl Step for KeepHostFilesStep {
+    async fn apply(&self, cx: &StepContext<'_>, _before: &Value) -> Result<Value, StepError> {
+        let carried = from_host(cx, cx.slot(&self.0.slot)?).await?;
+        encode(&cx.back_up("files", &encode(&carried)?)?)
+    }
+
+    async fn undo(
+        &self,
+        _cx: &StepContext<'_>,
+        _before: &Value,
+        _after: Option<&Value>,
+    ) -> Result<(), StepError> {
+        Ok(())
+    }
+}
+
+/// What must be carried to a slot's new host: kept by an earlier step, or read from its old host now.
+///
+/// # Errors
+/// When the host can't be read, or what was kept is not as it was written.
+pub async fn of(cx: &StepContext<'_>, slot: &Slot) -> Result<Carried, StepError> {
+    let keeps =
+        |step: &&PlannedStep| matches!(&step.action, Action::KeepHostFiles(act) if act.slot == slot.id);
+    let Some(step) = cx.plan().steps.iter().find(keeps) else { return from_host(cx, slot).await };
+    let kept = cx.running.ledger.state(|state| state.steps.get(&step.id).and_then(|run| run.after.clone()));
+    let backup: Backup = decode(&kept.unwrap_or_default())?;
+    decode(&cx.restore(&backup)?)
 }
 
 /// Reads what must be carried from a slot's old host.
 ///
 /// # Errors
 /// When the host can't be read.
-pub async fn from_host(cx: &StepContext<'_>, slot: &Slot) -> Result<Carried, StepError> {
+async fn from_host(cx: &StepContext<'_>, slot: &Slot) -> Result<Carried, StepError> {
     let host = cx.host(slot.old.machine.clone());
     let mut carried = Carried::default();
     let mut paths = BTreeSet::new();

@@ -58,7 +58,7 @@ pub(super) async fn user_data(
     let credentials = match slot.role {
         Role::ControlPlane => Credentials {
             token,
-            carried: carry::from_host(cx, slot).await?,
+            carried: carry::of(cx, slot).await?,
             certificate_key: Some(certificates::upload(cx, machine).await?),
         },
         Role::Worker => Credentials { token, carried: carry::Carried::default(), certificate_key: None },
