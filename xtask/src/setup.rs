@@ -39,6 +39,11 @@ pub(crate) fn sshd() {
     packages(&["/usr/sbin/sshd"], "openssh-server");
 }
 
+/// Installs sudo, which hosts that tests reach over ssh have, where it is missing and can be installed.
+pub(crate) fn sudo() {
+    packages(&["/usr/bin/sudo"], "sudo");
+}
+
 /// Installs mtools, which read volumes back, where they are missing and can be installed.
 pub(crate) fn mtools() {
     packages(&["/usr/bin/mtype"], "mtools");

@@ -5,7 +5,7 @@
 mod sshd;
 
 use replank_hosts::{File, Host as _, HostError, KeyProblem, Purpose, SshHost, SshSettings};
-use sshd::{Site, Sshd};
+use sshd::{Agent, Site, Sshd};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -237,4 +237,66 @@ async fn one_host_does_one_thing_at_a_time_and_two_hosts_two() {
     assert!(!meet(a, b), "two commands at once on one host: {a:?} {b:?}");
     assert!(meet(a, c) || meet(b, c), "the other host waited: {a:?} {b:?} {c:?}");
     assert_eq!(sshd.log().matches("Accepted publickey").count(), 1, "one connection is shared");
+}
+
+/// What may be done as this user, by sudo.
+async fn as_user(user: &str) -> Option<Result<replank_hosts::Output, HostError>> {
+    let test = format!("sudo as {user}");
+    let sudo = std::path::Path::new("/usr/bin/sudo").exists();
+    let missing = sshd::missing().or_else(|| (!sudo).then(|| "there is no sudo: install it".into()));
+    if let Some(reason) = missing {
+        sshd::skip(&test, &reason);
+        return None;
+    }
+    let site = Site::new();
+    let _sshd = site.host_as("one", user, "");
+    let host = reached(&site, "one");
+    Some(host.run(Purpose::Look, &["sh", "-c", "id -un; id -u; echo \"$SUDO_USER\""], None).await)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_with_sudo_is_root() {
+    let Some(output) = as_user("trusted").await else { return };
+    let output = output.expect("sudo asks for nothing");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "root\n0\ntrusted\n");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_user_who_is_asked_for_a_password_is_told_what_to_do() {
+    let Some(output) = as_user("asked").await else { return };
+    let error = output.expect_err("nobody can answer").to_string();
+    assert!(error.contains("sudo without a password (NOPASSWD), or log in as root"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_behind_another_is_reached_over_it() {
+    let test = "a_host_behind_another_is_reached_over_it";
+    let Some((site, mut jump, _)) = one(test) else { return };
+    let _behind = site.host_as("behind", "root", "  ProxyJump one\n");
+    let host = reached(&site, "behind");
+    let output = host.run(Purpose::Look, &["cat", "/etc/machine-id"], None).await.expect("it is reached");
+    assert_eq!(output.stdout, std::fs::read(site.path("behind.id")).expect("the host's id"));
+    jump.stop();
+    let patience = Duration::from_secs(2);
+    let settings = SshSettings { destination: "behind".into(), config: Some(site.config()), patience };
+    let error = SshHost::new(settings).run(Purpose::Look, &["true"], None).await;
+    assert!(matches!(error, Err(HostError::Unreachable { .. })), "there is no other way: {error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_key_may_be_the_agents() {
+    let test = "a_key_may_be_the_agents";
+    if let Some(reason) = sshd::missing() {
+        return sshd::skip(test, &reason);
+    }
+    let site = Site::new();
+    let more = format!("  IdentityAgent {}\n", site.path("agent").display());
+    let _sshd = site.host_as("one", "root", &more);
+    {
+        let _agent = Agent::start(&site);
+        let output = reached(&site, "one").run(Purpose::Look, &["id", "-u"], None).await;
+        assert_eq!(output.expect("the agent has the key").stdout, b"0\n");
+    }
+    let refused = reached(&site, "one").run(Purpose::Look, &["true"], None).await;
+    assert!(refused.is_err(), "the key is nowhere else: {refused:?}");
 }

@@ -63,11 +63,16 @@ impl Site {
 
     /// A host that the user's configuration knows by this name, and whose key it knows.
     pub fn host(&self, name: &str) -> Sshd {
+        self.host_as(name, "root", "")
+    }
+
+    /// The same, with another user, and more lines in the configuration.
+    pub fn host_as(&self, name: &str, user: &str, more: &str) -> Sshd {
         self.key(&format!("{name}.key"));
         let port = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port").port();
         let entry = format!(
-            "Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User root\n  IdentityFile {}\n  \
-             IdentitiesOnly yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  HostKeyAlias {name}\n",
+            "Host {name}\n  HostName 127.0.0.1\n  Port {port}\n  User {user}\n  IdentityFile {}\n  \
+             IdentitiesOnly yes\n  UserKnownHostsFile {}\n  GlobalKnownHostsFile /dev/null\n  HostKeyAlias {name}\n{more}",
             self.path("user").display(),
             self.path(&format!("{name}.known")).display(),
         );
@@ -77,6 +82,34 @@ impl Site {
         host.trust();
         host.start();
         host
+    }
+}
+
+/// An agent that holds the user's key, which is on no disk any more.
+pub struct Agent(Child);
+
+impl Agent {
+    pub fn start(site: &Site) -> Self {
+        let socket = site.path("agent");
+        let agent = Command::new("ssh-agent").arg("-D").arg("-a").arg(&socket).stdout(Stdio::null()).spawn();
+        let agent = Self(agent.expect("ssh-agent starts"));
+        let begun = Instant::now();
+        while !socket.exists() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "the agent's socket does not appear");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+        let mut add = Command::new("ssh-add");
+        add.arg("-q").arg(site.path("user")).env("SSH_AUTH_SOCK", &socket);
+        assert!(add.status().expect("ssh-add starts").success());
+        std::fs::remove_file(site.path("user")).expect("the key was there");
+        agent
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
     }
 }
 
@@ -128,15 +161,35 @@ impl Sshd {
         );
         std::fs::write(&config, text).expect("it is written");
         std::fs::write(self.path("id"), format!("{:032x}\n", self.port)).expect("it is written");
+        // Another at every start, as a kernel's is.
+        let boot = std::fs::read("/proc/sys/kernel/random/uuid").expect("the kernel makes one");
+        std::fs::write(self.path("boot"), boot).expect("it is written");
         // One folder of the disk for each that the host has for itself; /run is empty after every start.
         let script = r#"set -e
             for kept in /var/lib /etc/kubernetes /etc/cni /root; do
                 mkdir -p "$1$kept" "$kept"
                 mount --bind "$1$kept" "$kept"
             done
+            # People who log in: the same on every host, whoever they are on the outer machine.
+            mkdir -p "$1/etc"
+            for file in passwd shadow group; do cp "/etc/$file" "$1/etc/$file"; done
+            id=7000
+            for user in asked trusted; do
+                id=$((id + 1))
+                echo "$user:x:$id:$id::/:/bin/sh" >>"$1/etc/passwd"
+                echo "$user:*:20000:0:99999:7:::" >>"$1/etc/shadow"
+            done
+            for file in passwd shadow group; do mount --bind "$1/etc/$file" "/etc/$file"; done
+            if [ -d /etc/sudoers.d ]; then
+                mount -t tmpfs -o mode=0750 sudoers /etc/sudoers.d
+                echo 'trusted ALL=(ALL) NOPASSWD: ALL' >/etc/sudoers.d/trusted
+                echo 'asked ALL=(ALL) ALL' >/etc/sudoers.d/asked
+                chmod 0440 /etc/sudoers.d/*
+            fi
             for id in /etc/machine-id /sys/class/dmi/id/product_uuid; do
                 [ ! -e "$id" ] || mount --bind "$3" "$id"
             done
+            mount --bind "$4" /proc/sys/kernel/random/boot_id
             mount -t tmpfs run /run
             mkdir /run/sshd
             exec /usr/sbin/sshd -D -e -f "$2""#;
@@ -147,6 +200,7 @@ impl Sshd {
             .arg(&disk)
             .arg(&config)
             .arg(self.path("id"))
+            .arg(self.path("boot"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(log)
