@@ -3,6 +3,7 @@
 //! - [`settings`]: which hosts there are, and how they are reached.
 //! - [`provider`]: the verbs.
 //! - [`pool`]: hosts, and the leases on them.
+//! - `rejoin`: the same host once more, where there is no spare.
 //! - [`bootstrap`]: user-data as a plain script.
 //!
 //! `clean.sh` takes Calico's leftovers off a host.
@@ -10,6 +11,7 @@
 pub mod bootstrap;
 pub mod pool;
 pub mod provider;
+mod rejoin;
 pub mod settings;
 
 pub use provider::SshProvider;

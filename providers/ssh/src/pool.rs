@@ -13,6 +13,7 @@ use std::time::Duration;
 
 const TAKE: &str = include_str!("take.sh");
 const LOOK: &str = include_str!("look.sh");
+const RELET: &str = include_str!("relet.sh");
 
 /// For how long a host may be out of reach within one call, which must not last over 30 s.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -201,6 +202,22 @@ impl Member {
         self.lease(&said)
     }
 
+    /// Gives it another lease, in the place of the one that it has.
+    ///
+    /// # Errors
+    /// When it can't be used.
+    pub async fn relet(&self, lease: &Lease) -> Result<(), ProviderError> {
+        let text = serde_json::to_string(lease)
+            .map_err(|e| ProviderError::lasting(ErrorCode::Internal, e.to_string()))?;
+        self.script(Purpose::Look, "the lease", RELET, &[&text]).await.map(drop)
+    }
+
+    /// Whether a machine's id names this host: its own name, where it was the cluster's before, or with a lease's.
+    fn is_named_by(&self, id: &MachineId) -> bool {
+        let leased = id.as_str().rsplit_once('.').is_some_and(|(host, _)| host == self.name);
+        leased || (self.kind == Kind::Own && id.as_str() == self.name)
+    }
+
     /// It as a machine, unless it is none: a spare that nobody has, or a host that was retired.
     pub fn machine(&self, seen: &Seen) -> Option<Machine> {
         let state = match (seen.state?, seen.bootstrap, &seen.lease) {
@@ -209,8 +226,8 @@ impl Member {
             (state, ..) => state,
         };
         let (id, name, run, labels) = match (self.kind, &seen.lease) {
-            (Kind::Own, _) => (MachineId::new(&self.name), self.name.clone(), None, BTreeMap::new()),
-            (Kind::Spare, Some(lease)) => {
+            (Kind::Own, None) => (MachineId::new(&self.name), self.name.clone(), None, BTreeMap::new()),
+            (_, Some(lease)) => {
                 (lease.id.clone(), lease.node.clone(), Some(lease.run.clone()), lease.labels.clone())
             }
             (Kind::Spare, None) => return None,
@@ -254,17 +271,18 @@ impl Pool {
         futures::stream::iter(looks).buffered(LOOKS).try_collect().await
     }
 
+    /// The cluster's own host that a machine is or was.
+    pub fn own(&self, id: &MachineId) -> Option<&Member> {
+        self.members(Some(Kind::Own)).find(|m| m.is_named_by(id))
+    }
+
     /// The host of a machine, and the machine as it is now.
     ///
     /// # Errors
     /// When there is none, or its host can't be used.
     pub async fn machine(&self, id: &MachineId) -> Result<(&Member, Machine), ProviderError> {
         let none = || ProviderError::lasting(ErrorCode::NotFound, format!("there is no machine {id}"));
-        let named = |m: &&Member| match m.kind {
-            Kind::Own => id.as_str() == m.name,
-            Kind::Spare => id.as_str().rsplit_once('.').is_some_and(|(host, _)| host == m.name),
-        };
-        let member = self.0.iter().find(named).ok_or_else(none)?;
+        let member = self.0.iter().find(|m| m.is_named_by(id)).ok_or_else(none)?;
         let machine = member.machine(&member.look().await?).filter(|m| m.id == *id).ok_or_else(none)?;
         Ok((member, machine))
     }

@@ -25,10 +25,10 @@ use std::sync::OnceLock;
 const BOOTSTRAP: &str = include_str!("bootstrap.sh");
 const STOP: &str = include_str!("stop.sh");
 const START: &str = include_str!("start.sh");
-const RESET: &str = include_str!("reset.sh");
+pub(crate) const RESET: &str = include_str!("reset.sh");
 
 /// Where a host keeps its lease and what else is replank's.
-const FOLDER: &str = "/var/lib/replank";
+pub(crate) const FOLDER: &str = "/var/lib/replank";
 
 /// Hosts over ssh.
 #[derive(Default)]
@@ -36,9 +36,9 @@ pub struct SshProvider {
     greeted: OnceLock<Greeted>,
 }
 
-struct Greeted {
-    settings: Settings,
-    pool: Pool,
+pub(crate) struct Greeted {
+    pub(crate) settings: Settings,
+    pub(crate) pool: Pool,
     ledger: Ledger,
 }
 
@@ -111,7 +111,8 @@ impl Greeted {
 
     async fn create(&self, params: &CreateParams) -> Result<MachineId, ProviderError> {
         let script = bootstrap::script(&decode("the user-data", &params.user_data)?)?;
-        let (member, lease) = self.lease(params).await?;
+        let (member, lease) =
+            if self.settings.in_place { self.rejoin(params).await? } else { self.lease(params).await? };
         // In memory: it holds the join token. What arrives is compared with its checksum before it is one.
         let path = format!("/run/replank-bootstrap-{}.sh", key(&params.mutation));
         let file = File { content: script.into_bytes(), mode: 0o600 };
@@ -122,7 +123,7 @@ impl Greeted {
     }
 
     /// Runs one of the commands that the settings may replace.
-    async fn command(
+    pub(crate) async fn command(
         &self,
         member: &Member,
         operation: &str,
@@ -154,7 +155,7 @@ impl Greeted {
     }
 
     async fn delete(&self, mutation: &Mutation, id: &MachineId) -> Result<(), ProviderError> {
-        let (member, _) = match self.pool.machine(id).await {
+        let (member, machine) = match self.pool.machine(id).await {
             Ok(found) => found,
             Err(error) if error.code == ErrorCode::NotFound => return Ok(()),
             Err(error) => return Err(error),
@@ -162,12 +163,12 @@ impl Greeted {
         let reset = format!("{RESET}\n{CLEAN}");
         let operation = format!("{}/delete", key(mutation));
         self.command(member, &operation, self.settings.commands.reset.as_ref(), &reset).await?;
-        // A spare is free again; a host of the cluster's is nobody's from now on.
-        let last = match member.kind {
-            Kind::Spare => {
+        // A host that was leased is free again; one that was the cluster's from the beginning is nobody's from now on.
+        let last = match (member.kind, machine.run) {
+            (Kind::Spare, _) | (Kind::Own, Some(_)) => {
                 "rm -f \"$1/stopped\" \"$1\"/bootstrap.* && sync \"$1\" && rm -f \"$1/lease\" && sync \"$1\""
             }
-            Kind::Own => "mkdir -p \"$1\" && : >\"$1/retired\" && sync \"$1\"",
+            (Kind::Own, None) => "mkdir -p \"$1\" && : >\"$1/retired\" && sync \"$1\"",
         };
         member.script(Purpose::Look, "the end of the lease", last, &[FOLDER]).await.map(drop)
     }
@@ -187,6 +188,12 @@ impl Provider for SshProvider {
         if let Some(both) = settings.hosts.keys().find(|name| settings.spares.contains_key(*name)) {
             return Err(invalid(format!("provider.settings: {both} is in `hosts` and in `spares`")));
         }
+        if settings.in_place && !settings.spares.is_empty() {
+            return Err(invalid(
+                "provider.settings: with `spares` no host has to be joined again `inPlace`; leave one of them out".into(),
+            ));
+        }
+        let in_place = settings.in_place;
         let example = settings.hosts.keys().next().map(MachineId::new);
         let ledger = Ledger::open(settings.state.clone().unwrap_or_else(state))?;
         let pool = Pool::new(&settings);
@@ -198,7 +205,7 @@ impl Provider for SshProvider {
             version: env!("CARGO_PKG_VERSION").into(),
             capabilities: Capabilities {
                 snapshot: SnapshotKind::None,
-                replacement: Replacement::Fresh,
+                replacement: if in_place { Replacement::InPlace } else { Replacement::Fresh },
                 keeping: Keeping::Stopped,
                 hosts: true,
                 load_balancer: false,
@@ -210,6 +217,9 @@ impl Provider for SshProvider {
     async fn validate(&self, params: MachineSpec) -> Result<(), ProviderError> {
         let greeted = self.greeted()?;
         greeted.pool.machine(&params.like).await?;
+        if greeted.settings.in_place {
+            return Ok(());
+        }
         let spares = greeted.look(Kind::Spare).await?;
         if spares.iter().any(|(_, lease)| lease.is_none()) {
             return Ok(());
@@ -241,7 +251,8 @@ impl Provider for SshProvider {
 
     async fn list(&self, params: ListParams) -> Result<Listing, ProviderError> {
         let greeted = self.greeted()?;
-        let seen = greeted.pool.look(Kind::Spare).await?;
+        let mut seen = greeted.pool.look(Kind::Spare).await?;
+        seen.extend(greeted.pool.look(Kind::Own).await?);
         let ours = |lease: &Lease| {
             lease.cluster == params.cluster && params.run.as_ref().is_none_or(|run| *run == lease.run)
         };
@@ -259,7 +270,9 @@ impl Provider for SshProvider {
 
     async fn create(&self, params: CreateParams) -> Result<Progress<Machine>, ProviderError> {
         let greeted = self.greeted()?;
-        greeted.pool.machine(&params.spec.like).await?;
+        if !greeted.settings.in_place {
+            greeted.pool.machine(&params.spec.like).await?;
+        }
         // The user-data holds a join token, which is another at every try.
         let arguments = json!([params.spec]);
         let id = greeted.ledger.once(&params.mutation, "create", arguments, greeted.create(&params)).await?;

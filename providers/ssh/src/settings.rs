@@ -18,6 +18,10 @@ pub struct Settings {
     /// Hosts that have never been nodes, by names of their own: the first that is free is taken.
     #[serde(default)]
     pub spares: BTreeMap<String, HostSettings>,
+    /// Whether every host is cleaned and joined again in place, since there is no spare: there is no way back for it
+    /// then.
+    #[serde(default)]
+    pub in_place: bool,
     /// Where this computer remembers which effects it has had: `~/.local/state/replank/ssh` if absent.
     #[serde(default)]
     pub state: Option<PathBuf>,
@@ -51,4 +55,7 @@ pub struct Commands {
     /// Makes a host fit for the pool again.
     #[serde(default)]
     pub reset: Option<Vec<String>>,
+    /// Reboots a host that is joined again in place.
+    #[serde(default)]
+    pub reboot: Option<Vec<String>>,
 }
