@@ -65,14 +65,17 @@ impl Cni {
         }
     }
 
-    /// What is applied to install it.
-    fn manifest(self) -> Result<&'static str> {
+    /// What is applied to install it, one after the other: kinds are there before objects of them.
+    fn manifests(self) -> Vec<&'static str> {
+        let kinds = include_str!("../manifests/calico-kinds.yaml");
         match self {
-            Self::Calico(Install::Manifest) => Ok(include_str!("../manifests/calico.yaml")),
-            Self::Calico(Install::Operator) => Err(LabError::UserData(
-                "the operator's install is not there yet: use --install manifest".into(),
-            )),
-            Self::Flannel => Ok(include_str!("../manifests/flannel.yaml")),
+            Self::Calico(Install::Manifest) => vec![kinds, include_str!("../manifests/calico.yaml")],
+            Self::Calico(Install::Operator) => vec![
+                kinds,
+                include_str!("../manifests/operator-kinds.yaml"),
+                include_str!("../manifests/operator.yaml"),
+            ],
+            Self::Flannel => vec![include_str!("../manifests/flannel.yaml")],
         }
     }
 }
@@ -104,8 +107,20 @@ impl Cluster {
     /// # Errors
     /// When a machine does not join, or something does not get ready.
     pub fn make(lab: Lab, shape: Shape, progress: &mut Progress<'_>) -> Result<Self> {
+        Self::make_with(lab, shape, &shape.cni.manifests(), progress)
+    }
+
+    /// The same, with manifests of the pod network that are not the lab's own: applied one after the other.
+    ///
+    /// # Errors
+    /// As [`Self::make`].
+    pub fn make_with(
+        lab: Lab,
+        shape: Shape,
+        manifests: &[&str],
+        progress: &mut Progress<'_>,
+    ) -> Result<Self> {
         let secrets = Secrets::new()?;
-        let manifest = shape.cni.manifest()?;
         progress.say("booting the machines");
         let first = lab.create(&machine("cp1", Role::ControlPlane, &init(shape, &secrets)))?;
         lab.register(&first.name)?;
@@ -116,7 +131,7 @@ impl Cluster {
         progress.say("waiting for the first control plane");
         booted(&lab, &first)?;
         let cluster = Self::open(lab)?;
-        cluster.kubectl(&["apply", "--server-side", "-f", "-"], Some(manifest))?;
+        cluster.install(manifests)?;
         for n in 2..=shape.control_planes {
             let name = format!("cp{n}");
             progress.say(&format!("waiting for {name}"));
@@ -135,6 +150,17 @@ impl Cluster {
         progress.say("waiting for every node and pod");
         cluster.settled(shape.control_planes + shape.workers)?;
         Ok(cluster)
+    }
+
+    fn install(&self, manifests: &[&str]) -> Result<()> {
+        for manifest in manifests {
+            self.kubectl(&["apply", "--server-side", "-f", "-"], Some(manifest))?;
+            if manifest.contains("kind: CustomResourceDefinition") {
+                let served = ["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"];
+                self.kubectl(&served, None)?;
+            }
+        }
+        Ok(())
     }
 
     /// The cluster of a lab that is up.

@@ -203,14 +203,12 @@ impl Lab {
             std::fs::remove_dir_all(&partial).map_err(LabError::file(&partial))?;
         }
         std::fs::create_dir_all(&partial).map_err(LabError::file(&partial))?;
-        if power == Power::On {
-            life::freeze(&self.place, &snapshot.machine, true)?;
-        }
-        let copied = life::copy(&self.place.machine(&snapshot.machine).join("root"), &partial.join("root"));
-        if power == Power::On {
-            life::freeze(&self.place, &snapshot.machine, false)?;
-        }
-        copied?;
+        let still = match power {
+            Power::On => Some(life::hold_still(&self.place, &snapshot.machine)?),
+            Power::Off => None,
+        };
+        life::copy(&self.place.machine(&snapshot.machine).join("root"), &partial.join("root"))?;
+        drop(still);
         place::write(&partial.join("snapshot.json"), snapshot)?;
         std::fs::rename(&partial, &folder).map_err(LabError::file(&folder))
     }

@@ -26,6 +26,8 @@ pub struct Image {
     pub names: Vec<String>,
     /// What a container starts.
     pub entrypoint: Vec<String>,
+    /// Whom it runs as, by number.
+    pub user: u32,
     /// Its layers. One that several images share is stored once.
     pub layers: Vec<Layer>,
 }
@@ -136,6 +138,7 @@ fn configuration(image: &Image, digests: &[String]) -> Value {
         "os": "linux",
         "config": {
             "Entrypoint": image.entrypoint,
+            "User": image.user.to_string(),
             "Env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"],
         },
         "rootfs": {"type": "layers", "diff_ids": ids},
@@ -156,6 +159,7 @@ mod tests {
         let image = |name: &str| Image {
             names: vec![name.into()],
             entrypoint: vec!["/usr/bin/program".into()],
+            user: 0,
             layers: vec![shared.clone(), Layer::default().folder(&format!("/{name}"), 0o755)],
         };
         let path = folder.path().join("images.tar");

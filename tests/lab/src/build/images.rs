@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Changed whenever this file makes other images from the same programs.
-const RECIPE: &str = "4";
+const RECIPE: &str = "6";
 
 /// The archive that every machine imports.
 pub const EVERYWHERE: &str = "everywhere.tar";
@@ -22,8 +22,13 @@ pub const PAUSE: &str = "registry.k8s.io/pause:3.10.1";
 /// The web server and client of the lab's workloads.
 pub const WEB: &str = "replank.dev/lab/web:1";
 
+/// The stand-in for the operator of that release.
+const OPERATOR: &str = "replank.dev/lab/tigera/operator:v1.38.6";
 /// The release of Calico whose names the stand-in bears.
 const CALICO: &str = "v3.30.3";
+
+/// Who runs what upstream's manifests want run as nobody in particular.
+const NOBODY: u32 = 999;
 
 const IPTABLES: [&str; 6] =
     ["iptables", "iptables-save", "iptables-restore", "ip6tables", "ip6tables-save", "ip6tables-restore"];
@@ -52,6 +57,7 @@ fn single(name: String, bin: &Path, run: &str) -> Image {
     Image {
         names: vec![name],
         entrypoint: vec![format!("/usr/local/bin/{run}")],
+        user: 0,
         layers: vec![Layer::default().folder("/tmp", 0o1777), program(bin, run)],
     }
 }
@@ -62,6 +68,7 @@ fn everywhere(bin: &Path) -> Result<Vec<Image>> {
     let with = |layers: Vec<Layer>, name: &str, entrypoint: &[&str]| Image {
         names: vec![name.to_owned()],
         entrypoint: entrypoint.iter().map(|w| (*w).to_owned()).collect(),
+        user: 0,
         layers,
     };
     let mut images = vec![
@@ -114,15 +121,18 @@ fn calico(bin: &Path) -> Vec<Image> {
         .fold(plugins, |layer, name| link(layer, &format!("/opt/cni/bin/{name}")));
     let node = link(Layer::default(), "/bin/calico-node");
     let controllers = link(link(Layer::default(), "/usr/bin/kube-controllers"), "/usr/bin/check-status");
-    let image = |name: &str, run: &str, own: Layer| Image {
-        names: names(name),
+    let operator = link(link(Layer::default(), "/usr/bin/operator"), "/usr/bin/check-status");
+    let image = |names: Vec<String>, run: &str, user: u32, own: Layer| Image {
+        names,
         entrypoint: vec![run.to_owned()],
+        user,
         layers: vec![base.clone(), own],
     };
     vec![
-        image("node", "/usr/bin/calico-node", node),
-        image("cni", "/opt/cni/bin/install", plugins),
-        image("kube-controllers", "/usr/bin/kube-controllers", controllers),
+        image(names("node"), "/usr/bin/calico-node", 0, node),
+        image(names("cni"), "/opt/cni/bin/install", 0, plugins),
+        image(names("kube-controllers"), "/usr/bin/kube-controllers", NOBODY, controllers),
+        image(vec![OPERATOR.into()], "/usr/bin/operator", NOBODY, operator),
     ]
 }
 

@@ -6,7 +6,7 @@ use crate::machine::network::GATEWAY;
 use crate::place::Place;
 use crate::run::{checked, command, output, succeed};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// How long a machine may take to its first process. An idle one takes 0.1 s.
@@ -67,7 +67,7 @@ pub(crate) fn switch_on(place: &Place, init: u32, name: &str, address: &str) -> 
     let gateway = GATEWAY.to_string();
     let mut start =
         in_lab(init, &["setsid", "--fork", "bash", &script, &folder, name, address, &gateway, &group]);
-    start.stdin(std::process::Stdio::null()).stdout(log).stderr(errors);
+    start.stdin(Stdio::null()).stdout(log).stderr(errors);
     let status = start.status().map_err(|source| LabError::Start { program: "nsenter".into(), source })?;
     if !status.success() {
         return Err(LabError::Failed {
@@ -97,24 +97,40 @@ pub(crate) fn switch_off(place: &Place, init: u32, name: &str) -> Result<()> {
     remove_cgroups(&format!("{}/{name}", place.cgroup()))
 }
 
-/// Stops or lets run everything on a machine.
-pub(crate) fn freeze(place: &Place, name: &str, still: bool) -> Result<()> {
+/// A machine on which everything stands still, until this is dropped or its process is killed.
+pub(crate) struct Still {
+    /// Whoever lets it run again: it waits for the end of its input, which comes in either case.
+    keeper: Child,
+}
+
+impl Drop for Still {
+    fn drop(&mut self) {
+        drop(self.keeper.stdin.take());
+        // One that is gone already has done it.
+        let _ = self.keeper.wait();
+    }
+}
+
+/// Lets everything on a machine stand still.
+pub(crate) fn hold_still(place: &Place, name: &str) -> Result<Still> {
     let group = format!("{}/{name}", place.cgroup());
     let unified = PathBuf::from("/sys/fs/cgroup").join(&group).join("cgroup.freeze");
-    let (path, word) = if unified.exists() {
-        (unified, if still { "1" } else { "0" })
-    } else {
-        let path = PathBuf::from("/sys/fs/cgroup/freezer").join(&group).join("freezer.state");
-        (path, if still { "FROZEN" } else { "THAWED" })
-    };
-    std::fs::write(&path, word).map_err(LabError::file(&path))?;
-    if word != "FROZEN" {
-        return Ok(());
-    }
+    let freezer = PathBuf::from("/sys/fs/cgroup/freezer").join(&group).join("freezer.state");
+    let (path, still, again) =
+        if unified.exists() { (unified, "1", "0") } else { (freezer, "FROZEN", "THAWED") };
+    let mut keeper = Command::new("setsid");
+    keeper.args(["sh", "-c", r#"echo "$2" >"$1"; cat >/dev/null; echo "$3" >"$1""#, "sh"]);
+    keeper.arg(&path).args([still, again]).stdin(Stdio::piped()).stdout(Stdio::null());
+    let keeper = keeper.spawn().map_err(|source| LabError::Start { program: "setsid".into(), source })?;
+    let held = Still { keeper };
+    let events = path.with_file_name("cgroup.events");
     wait(END, &format!("the freezing of machine {name}"), || {
-        let state = std::fs::read_to_string(&path).unwrap_or_default();
-        (state.trim() != "FROZEN").then(|| state.trim().to_owned())
-    })
+        let read = |path: &Path| std::fs::read_to_string(path).unwrap_or_default();
+        let state = read(&path);
+        let is = state.trim() == "FROZEN" || read(&events).contains("frozen 1");
+        (!is).then(|| state.trim().to_owned())
+    })?;
+    Ok(held)
 }
 
 /// Removes a control group and everything below it, in every hierarchy.
@@ -141,7 +157,9 @@ pub(crate) fn remove_cgroups(group: &str) -> Result<()> {
 
 /// Copies a tree as it is, owners and all.
 pub(crate) fn copy(from: &Path, to: &Path) -> Result<()> {
-    let mut copy = command("cp", &["--archive", "--reflink=auto", "--no-target-directory"]);
+    // It ends with whoever asked: nobody else would know that it still writes.
+    let words = ["--pdeathsig", "KILL", "cp", "--archive", "--reflink=auto", "--no-target-directory"];
+    let mut copy = command("setpriv", &words);
     succeed(&format!("copying {}", from.display()), copy.arg(from).arg(to)).map(drop)
 }
 

@@ -5,10 +5,12 @@
 // words; addresses come from ipamblocks with affinities and handles; pods hang on cali* veths with /32
 // routes; nodes have routes to each other's blocks; calico-node writes the defaults, the annotations and
 // the condition of its Node, renews the plugin's token, and tells of its end; kube-controllers takes back
-// what deleted nodes held.
+// what deleted nodes held; the operator makes all of this of an Installation, keeps it so, and takes it down
+// in Tigera's order, held back by Tigera's finalizers.
 //
 // What it leaves out: policy, BGP, tunnels (every node is reached directly, whatever a pool says), IPv6,
-// masquerading, Typha, metrics, borrowing from other nodes' blocks.
+// masquerading, Typha, metrics, borrowing from other nodes' blocks; of the operator, everything but the
+// Installation: its API server, certificates, Goldmane, Whisker, kube-proxy.
 package main
 
 import (
@@ -37,6 +39,9 @@ func main() {
 	case "kube-controllers":
 		fmt.Println(notice)
 		err = controllers()
+	case "operator":
+		fmt.Println(notice)
+		err = operator()
 	case "check-status":
 		_, err = os.Stat(readyFile)
 	default:

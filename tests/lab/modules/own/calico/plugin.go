@@ -141,7 +141,9 @@ func attach(ip net.IP, mtu int) error {
 	defer sandbox.Close()
 	attributes := netlink.NewLinkAttrs()
 	attributes.Name = hostDevice()
-	attributes.MTU = mtu
+	if attributes.MTU = mtu; mtu == 0 {
+		attributes.MTU = 1450
+	}
 	attributes.HardwareAddr = net.HardwareAddr{0xee, 0xee, 0xee, 0xee, 0xee, 0xee}
 	// What an earlier pod of the name left.
 	if old, err := netlink.LinkByName(attributes.Name); err == nil {
