@@ -1,4 +1,4 @@
-//! The project's chores: `cargo xtask test [TIER…]`, `cargo xtask lab …`.
+//! The project's chores: `cargo xtask test [TIER…] [--full]`, `cargo xtask lab …`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its user")]
 
 mod command;
@@ -10,12 +10,13 @@ mod tier;
 
 use std::process::ExitCode;
 
-const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]…
+const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]… [--full]
   test        formats, lints, documents and tests; without a tier, all but lab
   fast        unit tests, goldens and the embedded cluster in one process
   processes   simulator, provider and replank as programs of their own
   providers   providers against real sshds, a real libvirtd and the like; needs root
   lab         a real kubeadm cluster on machines made of namespaces; needs root
+  lab --full  the same, and migrations of every combination: more than an hour
 usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";
 
 fn main() -> ExitCode {

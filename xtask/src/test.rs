@@ -2,7 +2,7 @@
 
 use crate::command::{self, Ended};
 use crate::report::{Report, Skip};
-use crate::setup;
+use crate::setup::{self, Missing};
 use crate::tier::{Selection, Tier};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
@@ -13,7 +13,7 @@ pub(crate) fn run(selection: &Selection) -> ExitCode {
     let mut report = Report::default();
     checks(&mut report);
     for tier in &selection.tiers {
-        run_tier(*tier, selection.named, &target, &mut report);
+        run_tier(*tier, selection, &target, &mut report);
     }
     report.close(&target);
     if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -39,9 +39,9 @@ fn checks(report: &mut Report) {
     }
 }
 
-fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
+fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) {
     if let Err(missing) = tier.probe() {
-        if named {
+        if selection.named {
             report.fail(&format!("tier {}: {}", tier.name(), missing.0));
         } else {
             report.skipped.push(Skip { what: format!("tier {}", tier.name()), reason: missing.0 });
@@ -59,32 +59,25 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
             return;
         }
     };
-    let kubectl = if tier == Tier::Processes { kubectl(target, report) } else { None };
     // Their tests tell in a sentence what they lack, and are counted as not run.
     if matches!(tier, Tier::Fast | Tier::Providers) {
         setup::sshd();
     }
     if tier == Tier::Fast {
+        setup::sudo();
         setup::mtools();
     }
     if tier == Tier::Providers {
         setup::libvirt();
     }
-    let cloud_init = if tier == Tier::Fast { setup::cloud_init(target) } else { None };
-    let moto = if tier == Tier::Providers { setup::moto() } else { None };
+    let given = match given(tier, target, report) {
+        Ok(given) => given,
+        Err(missing) => return report.fail(&format!("tier {}: {}", tier.name(), missing.0)),
+    };
     let mut ran = 0;
-    for arguments in tier.commands() {
+    for arguments in tier.commands(selection.extent) {
         let mut command = cargo(&arguments);
-        command.env("REPLANK_TEST_SKIPS", &skips);
-        if let Some(kubectl) = &kubectl {
-            command.env("REPLANK_KUBECTL", kubectl);
-        }
-        if let Some(cloud_init) = &cloud_init {
-            command.env("REPLANK_CLOUD_INIT", cloud_init);
-        }
-        if let Some(moto) = &moto {
-            command.env("REPLANK_MOTO", moto);
-        }
+        command.env("REPLANK_TEST_SKIPS", &skips).envs(given.iter().map(|(name, path)| (name, path)));
         let Ended { success, lines } = command::run(&mut command);
         let failed = report.failed;
         ran += report.take_lines(&lines);
@@ -96,6 +89,18 @@ fn run_tier(tier: Tier, named: bool, target: &Path, report: &mut Report) {
     if ran == 0 {
         report.fail(&format!("tier {}: no test ran", tier.name()));
     }
+}
+
+/// Programs of others that a tier's tests are told of, by the variable that names each.
+fn given(tier: Tier, target: &Path, report: &mut Report) -> Result<Vec<(&'static str, PathBuf)>, Missing> {
+    let (name, path) = match tier {
+        Tier::Fast => ("REPLANK_CLOUD_INIT", setup::cloud_init(target)),
+        Tier::Processes => ("REPLANK_KUBECTL", kubectl(target, report)),
+        Tier::Providers => ("REPLANK_MOTO", setup::moto()),
+        // The contract suite is run against the real server too.
+        Tier::Lab => ("REPLANK_REAL_BIN", Some(crate::lab::build()?)),
+    };
+    Ok(path.into_iter().map(|path| (name, path)).collect())
 }
 
 fn kubectl(target: &Path, report: &mut Report) -> Option<PathBuf> {

@@ -20,6 +20,16 @@ pub(crate) struct Selection {
     pub(crate) tiers: Vec<Tier>,
     /// A named tier must run; one that was not may lack what it needs.
     pub(crate) named: bool,
+    pub(crate) extent: Extent,
+}
+
+/// How much of a tier is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Extent {
+    /// What fits into its time.
+    Usual,
+    /// Also the tests that are marked as ignored: every combination of what a migration can be, in the lab.
+    Full,
 }
 
 impl Tier {
@@ -38,7 +48,7 @@ impl Tier {
     }
 
     /// The cargo invocations that run it.
-    pub(crate) fn commands(self) -> Vec<Vec<&'static str>> {
+    pub(crate) fn commands(self, extent: Extent) -> Vec<Vec<&'static str>> {
         match self {
             Self::Fast => vec![
                 vec![
@@ -100,7 +110,13 @@ impl Tier {
             Self::Lab => {
                 let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast"];
                 // One cluster fills two cores.
-                vec![[&tests[..], &["--", "--test-threads", "1"]].concat()]
+                let mut migrations = [&tests[..], &["--", "--test-threads", "1"]].concat();
+                if extent == Extent::Full {
+                    migrations.push("--include-ignored");
+                }
+                let contract =
+                    ["test", "--package", "replank-tests", "--test", "contract", "--", "a_real_server"];
+                vec![contract.to_vec(), migrations]
             }
         }
     }
@@ -110,7 +126,7 @@ impl Tier {
         match self {
             Self::Fast | Self::Providers => &[],
             Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
-            Self::Lab => &["replank-lab", "replank-provider-lab"],
+            Self::Lab => &["replank", "replank-lab", "replank-provider-lab"],
         }
     }
 
@@ -124,13 +140,15 @@ impl Tier {
     }
 }
 
-/// Reads tier names; none means the usual ones.
-pub(crate) fn parse(names: &[String]) -> Result<Selection, String> {
+/// Reads tier names; none means the usual ones. With `--full` all of a tier is run.
+pub(crate) fn parse(words: &[String]) -> Result<Selection, String> {
+    let (full, names): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| *word == "--full");
+    let extent = if full.is_empty() { Extent::Usual } else { Extent::Full };
     if names.is_empty() {
-        return Ok(Selection { tiers: Tier::USUAL.to_vec(), named: false });
+        return Ok(Selection { tiers: Tier::USUAL.to_vec(), named: false, extent });
     }
     let find = |name: &String| Tier::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| name.clone());
-    Ok(Selection { tiers: names.iter().map(find).collect::<Result<_, _>>()?, named: true })
+    Ok(Selection { tiers: names.into_iter().map(find).collect::<Result<_, _>>()?, named: true, extent })
 }
 
 #[cfg(test)]
@@ -142,6 +160,14 @@ mod tests {
         let selection = parse(&[]).unwrap();
         assert_eq!(selection.tiers, Tier::USUAL);
         assert!(!selection.named);
+    }
+
+    #[test]
+    fn full_adds_the_tests_that_are_ignored() {
+        let selection = parse(&["lab".into(), "--full".into()]).unwrap();
+        assert_eq!((selection.tiers, selection.extent), (vec![Tier::Lab], Extent::Full));
+        let ignored = |extent| Tier::Lab.commands(extent).concat().contains(&"--include-ignored");
+        assert!(ignored(Extent::Full) && !ignored(Extent::Usual));
     }
 
     #[test]

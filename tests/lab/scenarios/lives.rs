@@ -1,6 +1,7 @@
 //! Machines without a cluster: their disks, their first boot, and their end.
 
-use crate::stage::{program, say};
+use crate::program::path_of;
+use crate::stage::say;
 use replank_lab::Lab;
 use replank_lab::build::{self, report::Progress};
 use replank_lab::lab::Snapshot;
@@ -16,7 +17,7 @@ fn lab(name: &str) -> (Held, Lab) {
     let mut listener = say;
     let built = build::build(&mut Progress::new(&mut listener)).unwrap_or_else(|error| panic!("{error}"));
     let place = Place::new(std::env::temp_dir().join(format!("replank-{name}-{}", std::process::id())));
-    let held = Held::start(&program("replank-lab"), place.clone(), &built);
+    let held = Held::start(&path_of("replank-lab"), place.clone(), &built);
     (held.unwrap_or_else(|error| panic!("{error}")), Lab::open(place).expect("it was started"))
 }
 
@@ -78,6 +79,47 @@ fn a_machine_keeps_its_disk_and_goes_back_to_a_snapshot() {
     drop(held);
     assert!(!place.folder().exists(), "nothing is left of the folder");
     assert_eq!(control_groups(&place), Vec::<PathBuf>::new());
+}
+
+/// A provider that is killed while it copies a disk leaves its machine as it was: running.
+#[test]
+fn a_killed_snapshot_leaves_its_machine_running() {
+    let (_held, lab) = lab("still");
+    machine(&lab, "m1");
+    until("the end of the first boot", || text(&lab, "/srv/done").as_deref() == Some("hello"));
+    // More than can be copied before the kill.
+    let fill = "head -c 2000000000 /dev/zero >/srv/much";
+    let filled = lab.host_run("m1", &["sh", "-c", fill], None).unwrap_or_else(|error| panic!("{error}"));
+    assert!(filled.status.success());
+
+    let settings = serde_json::json!({"lab": lab.place().folder()});
+    let request = |id: u32, method: &str, params: serde_json::Value| {
+        format!("{}\n", serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
+    };
+    let mut provider = std::process::Command::new(path_of("replank-provider-lab"))
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("the provider starts");
+    let mut input = provider.stdin.take().expect("it is a pipe");
+    let begin = request(1, "initialize", serde_json::json!({"protocolVersions": [1], "settings": settings}));
+    let snapshot =
+        serde_json::json!({"operation": "o1", "run": "r1", "cluster": "c1", "epoch": 1, "machine": "m1"});
+    let snapshot = request(2, "snapshot", snapshot);
+    std::io::Write::write_all(&mut input, format!("{begin}{snapshot}").as_bytes()).expect("it reads");
+    let partial = lab.place().join("snapshots");
+    until("the beginning of the copy", || {
+        let begun = std::fs::read_dir(&partial).into_iter().flatten().flatten().count() > 0;
+        begun && lab.power("m1").is_ok()
+    });
+    provider.kill().expect("it runs");
+    provider.wait().expect("it ends");
+
+    until("the machine's going on", || {
+        let asked = lab.host_run("m1", &["timeout", "2", "cat", "/srv/done"], None);
+        asked.is_ok_and(|asked| asked.stdout == b"hello\n" || asked.stdout == b"hello")
+    });
+    assert!(lab.snapshots().expect("they can be listed").is_empty(), "it was killed before its end");
 }
 
 /// Not even a supervisor that had no time to do anything leaves a process behind.

@@ -1,22 +1,15 @@
 //! A lab with a cluster and everything that a run needs of the outside.
 
+use crate::program::path_of;
 use replank_execution::world::client;
-use replank_execution::{Engine, Outcome, RunDir, RunEvent, Settings, World, observe};
 use replank_lab::Lab;
 use replank_lab::build::{self, report::Progress};
 use replank_lab::cluster::{Cluster, Shape};
+use replank_lab::error::Result;
 use replank_lab::place::Place;
 use replank_lab::supervisor::Held;
-use replank_planning::checks::{Consent, Severity};
-use replank_planning::intent::{Intent, Strategy};
-use replank_planning::plan::Plan;
-use replank_planning::planner;
-use replank_provider_kit::plugin::PluginProvider;
-use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::time::{Duration, Instant};
-use tokio_util::sync::CancellationToken;
+use serde_json::Value;
+use std::time::Instant;
 
 /// Workloads of the lab's own.
 pub(crate) const WORKLOADS: &str = include_str!("../manifests/workloads.yaml");
@@ -24,17 +17,8 @@ pub(crate) const WORKLOADS: &str = include_str!("../manifests/workloads.yaml");
 /// A lab of one test. It ends when this is dropped, after a panic too.
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
-    /// Where runs keep their journals.
-    pub(crate) runs: tempfile::TempDir,
     /// None for a developer's own lab, which stays.
     _held: Option<Held>,
-}
-
-/// A program that was built beside this test.
-pub(crate) fn program(name: &str) -> PathBuf {
-    let test = std::env::current_exe().expect("a test knows its own program");
-    let folder = test.parent().and_then(Path::parent).expect("tests lie in a folder of the build's");
-    folder.join(name)
 }
 
 #[allow(clippy::print_stderr, reason = "a test's own output")]
@@ -45,11 +29,19 @@ pub(crate) fn say(what: &str) {
 impl Stage {
     /// A cluster with nothing on it but its network. Where `REPLANK_LAB` names a lab that is up, that one.
     pub(crate) fn with(name: &str, shape: Shape) -> Self {
-        let runs = tempfile::tempdir().expect("there is room");
+        Self::made(name, |lab, progress| Cluster::make(lab, shape, progress))
+    }
+
+    /// The same, its network made by this manifest.
+    pub(crate) fn with_manifest(name: &str, shape: Shape, manifest: &str) -> Self {
+        Self::made(name, |lab, progress| Cluster::make_with(lab, shape, &[manifest], progress))
+    }
+
+    fn made(name: &str, make: impl FnOnce(Lab, &mut Progress<'_>) -> Result<Cluster>) -> Self {
         if std::env::var_os(replank_lab::place::FOLDER).is_some() {
             let lab = Lab::open(Place::find()).unwrap_or_else(|error| panic!("{error}"));
             let cluster = Cluster::open(lab).unwrap_or_else(|error| panic!("{error}"));
-            return Self { cluster, runs, _held: None };
+            return Self { cluster, _held: None };
         }
         replank_lab::needs::kernel().unwrap_or_else(|error| panic!("{error}"));
         let mut listener = say;
@@ -58,12 +50,12 @@ impl Stage {
         // Not in the build's folder: a socket's path must be short.
         let place = Place::new(std::env::temp_dir().join(format!("replank-{name}-{}", std::process::id())));
         let began = Instant::now();
-        let held = Held::start(&program("replank-lab"), place.clone(), &built)
+        let held = Held::start(&path_of("replank-lab"), place.clone(), &built)
             .unwrap_or_else(|error| panic!("{error}"));
         let lab = Lab::open(place).expect("it was started");
-        let cluster = Cluster::make(lab, shape, &mut progress).unwrap_or_else(|error| panic!("{error}"));
+        let cluster = make(lab, &mut progress).unwrap_or_else(|error| panic!("{error}"));
         say(&format!("the cluster was ready after {:.0} s", began.elapsed().as_secs_f64()));
-        Self { cluster, runs, _held: Some(held) }
+        Self { cluster, _held: Some(held) }
     }
 
     /// A connection as replank makes it.
@@ -82,69 +74,8 @@ impl Stage {
         self.cluster.settled(nodes).unwrap_or_else(|e| panic!("{e}"));
     }
 
-    /// Plans a migration, with every consent given, and carries it out.
-    pub(crate) async fn migrate(&self, strategy: Strategy) -> (Plan, Outcome) {
-        let place = self.cluster.lab().place().folder().display().to_string();
-        let settings = json!({"lab": place});
-        let plugin = PluginProvider::start("lab", program("replank-provider-lab"), settings).await;
-        let plugin = plugin.unwrap_or_else(|error| panic!("{error}"));
-        let capabilities = plugin.greeting().capabilities.clone();
-        let world = World::new(self.client().await, Arc::new(plugin));
-        let state = observe(&world, &Settings::with_provider(capabilities)).await;
-        let state = state.unwrap_or_else(|error| panic!("{error}"));
-        let mut intent = Intent { strategy, ..Intent::default() };
-        intent.nodes.canary_soak_seconds = 5;
-        let assessment = planner::assess(&state, &intent);
-        for finding in &assessment.findings {
-            say(&format!(
-                "finding {:?} {} {}: {}",
-                finding.severity, finding.code, finding.object, finding.message
-            ));
-        }
-        for finding in assessment.of(Severity::Consent) {
-            intent.accept.push(Consent { code: finding.code, object: Some(finding.object) });
-        }
-        let plan = planner::plan(&state, &intent, env!("CARGO_PKG_VERSION"));
-        let plan = plan.unwrap_or_else(|error| panic!("{error}"));
-        let outcome = self.apply(&world, &plan).await;
-        (plan, outcome)
-    }
-
-    async fn apply(&self, world: &World, plan: &Plan) -> Outcome {
-        let run = self.runs.path().join("run");
-        std::fs::create_dir_all(&run).expect("there is room");
-        let run_dir = RunDir::open(&run).unwrap_or_else(|error| panic!("{error}"));
-        run_dir.keep_plan(plan).unwrap_or_else(|error| panic!("{error}"));
-        let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
-        let pause = CancellationToken::new();
-        let engine = Engine::new(world.clone(), plan.clone(), run_dir, events, pause);
-        let began = Instant::now();
-        let listen = async {
-            while let Some(event) = inbox.recv().await {
-                let at = began.elapsed().as_secs_f64();
-                match event {
-                    RunEvent::Recorded(entry) => say(&shortened(&format!("{at:7.1} {:?}", entry.record))),
-                    RunEvent::Waiting { step, waiting } => {
-                        say(&shortened(&format!("{at:7.1} waits {step:?} {waiting:?}")));
-                    }
-                }
-            }
-        };
-        let (outcome, ()) = tokio::join!(tokio::time::timeout(MIGRATION, engine.apply()), listen);
-        let outcome = outcome.expect("a migration ends in time").unwrap_or_else(|error| panic!("{error}"));
-        say(&format!("the run ended after {:.0} s: {outcome:?}", began.elapsed().as_secs_f64()));
-        outcome
-    }
-
     /// Objects of a kind, of all namespaces.
     pub(crate) fn list(&self, resource: &str) -> Vec<Value> {
         self.cluster.list(resource).unwrap_or_else(|error| panic!("{error}"))
     }
-}
-
-/// How long a migration may take at most.
-const MIGRATION: Duration = Duration::from_secs(900);
-
-fn shortened(line: &str) -> String {
-    line.chars().take(300).collect()
 }

@@ -1,7 +1,7 @@
 // A web server and its client, for the lab's workloads.
 //
 //	web serve ADDRESS             answers every request with the pod's name and address
-//	web ask URL INTERVAL          asks over a new connection each time, and prints a line a request
+//	web ask URL INTERVAL FILE     asks over a new connection each time, and writes a line a request
 package main
 
 import (
@@ -19,14 +19,18 @@ func main() {
 	switch {
 	case len(os.Args) == 3 && os.Args[1] == "serve":
 		serve(os.Args[2])
-	case len(os.Args) == 4 && os.Args[1] == "ask":
+	case len(os.Args) == 5 && os.Args[1] == "ask":
 		interval, err := time.ParseDuration(os.Args[3])
 		if err != nil {
 			log.Fatalf("the interval %q can't be read: %v", os.Args[3], err)
 		}
-		ask(os.Args[2], interval)
+		file, err := os.OpenFile(os.Args[4], os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
+		if err != nil {
+			log.Fatalf("the answers can't be kept: %v", err)
+		}
+		ask(os.Args[2], interval, file)
 	default:
-		log.Fatal("usage: web serve ADDRESS | web ask URL INTERVAL")
+		log.Fatal("usage: web serve ADDRESS | web ask URL INTERVAL FILE")
 	}
 }
 
@@ -41,16 +45,16 @@ func serve(address string) {
 	log.Fatal(http.ListenAndServe(address, http.HandlerFunc(answer)))
 }
 
-// ask prints "ok" or "failed: why" with the time, so that a reader can count.
-func ask(url string, interval time.Duration) {
+// ask writes "ok" or "failed: why" with the time, so that a reader can count.
+func ask(url string, interval time.Duration, out io.Writer) {
 	client := &http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true}}
 	for range time.Tick(interval) {
 		at := time.Now()
 		if err := once(client, url); err != nil {
-			fmt.Printf("%s failed: %v\n", at.UTC().Format(time.RFC3339Nano), err)
+			fmt.Fprintf(out, "%s failed: %v\n", at.UTC().Format(time.RFC3339Nano), err)
 			continue
 		}
-		fmt.Printf("%s ok\n", at.UTC().Format(time.RFC3339Nano))
+		fmt.Fprintf(out, "%s ok\n", at.UTC().Format(time.RFC3339Nano))
 	}
 }
 
