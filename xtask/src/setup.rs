@@ -113,7 +113,7 @@ pub(crate) fn moto() -> Option<PathBuf> {
     let cache = set("XDG_CACHE_HOME").or_else(|| set("HOME").map(|home| home.join(".cache")))?;
     let folder = cache.join("replank").join(MOTO_PACKAGE.replace(['[', ']', '='], "-"));
     let program = folder.join("bin/moto_server");
-    if !runs(&program) {
+    if !helps(&program) {
         // Anew from the start: what an ended attempt left may be half of it.
         let script = "set -e
             rm -rf \"$0\"; mkdir -p \"$0\"
@@ -124,7 +124,13 @@ pub(crate) fn moto() -> Option<PathBuf> {
             .stdout(Stdio::null())
             .status();
     }
-    runs(&program).then_some(program)
+    helps(&program).then_some(program)
+}
+
+/// Whether a program that tells no version starts: it must import all that it needs to say how it is called.
+fn helps(program: &Path) -> bool {
+    let output = Command::new(program).arg("--help").output();
+    output.is_ok_and(|o| o.status.success())
 }
 
 fn runs(program: &Path) -> bool {
