@@ -5,7 +5,7 @@ use crate::instances::{self, filter, id, state, zone};
 use crate::provider::{Greeted, Step};
 use crate::refusal::{Meaning, Refusal};
 use crate::snapshots::Set;
-use crate::tags::{self, DEVICE, DISPLACED, MACHINE, RESTORED, on, tag};
+use crate::tags::{self, DEVICE, DISPLACED, MACHINE, POD_VOLUME, RESTORED, on, tag};
 use aws_sdk_ec2::types::{
     EbsInstanceBlockDeviceSpecification, Instance, InstanceBlockDeviceMapping,
     InstanceBlockDeviceMappingSpecification, InstanceStateName, ResourceType, Volume, VolumeState,
@@ -78,7 +78,8 @@ impl Greeted {
         let made = self.volumes(Some(vec![filter(&format!("tag:{RESTORED}"), &mark)]), None).await?;
         // Of two snapshots of one device the older one is the one that was asked for; they are in order of time.
         let mut devices: BTreeMap<&str, &str> = BTreeMap::new();
-        for part in &set.parts {
+        // The volumes of pods stay: the cluster knows them by their ids, and they outlive the machine.
+        for part in set.parts.iter().filter(|part| tags::value(part.tags(), POD_VOLUME).is_none()) {
             if let (Some(device), Some(snapshot)) = (tags::value(part.tags(), DEVICE), &part.snapshot_id) {
                 devices.entry(device).or_insert(snapshot);
             }

@@ -3,7 +3,7 @@
 use crate::instances::{self, filter, id, is_made_for, is_over, own_volumes};
 use crate::provider::Greeted;
 use crate::refusal::{Meaning, Refusal};
-use crate::tags::{self, CLUSTER, DEVICE, MACHINE, NODE, RUN, SET, on, tag};
+use crate::tags::{self, CLUSTER, DEVICE, MACHINE, NODE, POD_VOLUME, RUN, SET, on, tag};
 use aws_sdk_ec2::types::{
     Filter, Instance, InstanceSpecification, ResourceType, Snapshot as EbsSnapshot,
     SnapshotState as EbsState, Volume, VolumeState,
@@ -186,7 +186,12 @@ impl Greeted {
                         format!("snapshot {snapshot} is of {volume}, which is not on {}", set.machine);
                     return Err(ProviderError::lasting(ErrorCode::Internal, message));
                 };
-                let marked = self.account.ec2.create_tags().resources(snapshot).tags(tag(DEVICE, device));
+                let mut marks = vec![tag(DEVICE, device)];
+                let own = own_volumes(&instance).into_iter();
+                if own.filter_map(|mapping| mapping.device_name.as_ref()).all(|own| own != device) {
+                    marks.push(tag(POD_VOLUME, volume));
+                }
+                let marked = self.account.ec2.create_tags().resources(snapshot).set_tags(Some(marks));
                 marked.send().await.map_err(|e| {
                     Refusal::of("ec2:CreateTags", &e).about(&format!("{snapshot} can't be tagged"))
                 })?;

@@ -30,6 +30,8 @@ pub const SET: &str = "replank.dev/snapshot";
 pub const MACHINE: &str = "replank.dev/machine";
 /// The device that a snapshot's or a kept volume is of.
 pub const DEVICE: &str = "replank.dev/device";
+/// The volume of a pod that a snapshot is of: no business of a restore.
+pub const POD_VOLUME: &str = "replank.dev/pod-volume";
 /// The Auto Scaling group that a new machine shall be in.
 pub const GROUP: &str = "replank.dev/group";
 /// The Auto Scaling group that a machine was taken out of.

@@ -249,3 +249,18 @@ async fn a_node_without_a_provider_id_is_found_by_its_address() {
     let refused = provider.find(params).await.expect_err("it could be either");
     assert!(refused.message.contains("`vpc`"), "{}", refused.message);
 }
+
+#[tokio::test]
+async fn a_stopped_machine_that_finds_no_room_is_said_and_started_later() {
+    let site = Site::new(Pace::default()).await;
+    let provider = site.provider(&json!({})).await;
+    settled(async || provider.stop(on("stop", &site.node)).await).await.expect("it is stopped");
+    site.fake.world().full.push("m5.large".into());
+    let refused =
+        settled(async || provider.start(on("start", &site.node)).await).await.expect_err("there is no room");
+    assert_eq!(refused.code, ErrorCode::Exhausted);
+    assert_eq!(refused.retry, replank_provider_protocol::Retry::MayHelp);
+    assert_eq!(site.fake.world().called("StartInstances"), 1, "the SDK must not take it for a defect");
+    site.fake.world().full.clear();
+    settled(async || provider.start(on("start", &site.node)).await).await.expect("it is started");
+}

@@ -71,6 +71,27 @@ async fn a_machine_is_brought_back_to_its_own_disks_and_the_pods_volume_stays() 
 }
 
 #[tokio::test]
+async fn a_pods_volume_is_taken_when_asked_for_and_never_exchanged() {
+    let site = Site::new(Pace::default()).await;
+    let disks = furnish(&site);
+    let provider = site.provider(&json!({"snapshots": {"podVolumes": true}})).await;
+    let snapshot =
+        settled(async || provider.snapshot(on("snapshot", &site.node)).await).await.expect("it is taken");
+    assert_eq!(site.fake.world().snapshots.len(), 3);
+    for id in &disks {
+        site.fake.world().volumes.get_mut(id).expect("a disk").content = "after".into();
+    }
+    settled(async || provider.stop(on("stop", &site.node)).await).await.expect("it is stopped");
+    let params =
+        RestoreParams { mutation: mutation("restore"), machine: site.node.clone(), snapshot: snapshot.id };
+    settled(async || provider.restore(params.clone()).await).await.expect("it is restored");
+    let pods = contents(&site, &site.node).pop().expect("the pod's volume");
+    assert_eq!(pods, ("/dev/xvdba".to_owned(), "after".to_owned(), false), "it must outlive the machine");
+    let world = site.fake.world();
+    assert!(world.volumes.contains_key(&disks[2]), "the cluster knows it by its id");
+}
+
+#[tokio::test]
 async fn an_unencrypted_disk_is_not_taken_without_a_word() {
     let site = Site::new(Pace::default()).await;
     let disk = site.fake.world().instances[site.node.as_str()].disks[0].volume.clone();

@@ -4,7 +4,7 @@
 use crate::support::{Site, mutation, on, settled};
 use replank_ec2_fake::groups::{Group, Standing};
 use replank_ec2_fake::world::State;
-use replank_ec2_fake::{Fake, Pace};
+use replank_ec2_fake::{Fake, Fault, Pace};
 use replank_provider_kit::Provider as _;
 use replank_provider_protocol::verbs::{Deletable, DeleteParams};
 use replank_provider_protocol::{ErrorCode, MachineId};
@@ -83,6 +83,42 @@ async fn the_old_machine_is_deleted_in_the_end_and_nothing_takes_its_place() {
         settled(async || provider.delete(params.clone()).await).await.expect("it is deleted");
         as_it_was(&site.fake, &[&new.id]);
         assert_eq!(site.fake.world().instances[site.node.as_str()].state, State::Terminated);
+    }
+}
+
+#[tokio::test]
+async fn whatever_answer_of_a_group_is_lost_it_is_itself_again_in_the_end() {
+    for (groups, leave, back) in
+        [("detached", "DetachInstances", "AttachInstances"), ("standby", "EnterStandby", "ExitStandby")]
+    {
+        let site = Site::new(Pace::default()).await;
+        group(&site, 1, 4);
+        let lose = |actions: &[&str]| {
+            let mut world = site.fake.world();
+            for action in actions {
+                world.faults.next(action, Fault::AnswerLost);
+            }
+        };
+        let provider = site.provider(&json!({"groups": groups})).await;
+        lose(&["CreateOrUpdateTags", "SuspendProcesses"]);
+        let new = site.running(&provider, "worker-1-new").await;
+        lose(&["AttachInstances", leave, "ResumeProcesses", "DeleteTags"]);
+        // Another process each time: nothing may depend on what one remembers.
+        settled(async || site.provider(&json!({"groups": groups})).await.stop(on("stop", &site.node)).await)
+            .await
+            .expect("it is stopped");
+        as_it_was(&site.fake, &[&new.id]);
+        lose(&[back, "DetachInstances"]);
+        settled(async || {
+            site.provider(&json!({"groups": groups})).await.start(on("start", &site.node)).await
+        })
+        .await
+        .expect("it is started");
+        let params =
+            DeleteParams { mutation: mutation("delete"), target: Deletable::Machine(new.id.clone()) };
+        settled(async || provider.delete(params.clone()).await).await.expect("it is deleted");
+        as_it_was(&site.fake, &[&site.node]);
+        assert_eq!(site.fake.world().faults.left(), 0, "{groups}: not every answer was lost");
     }
 }
 
