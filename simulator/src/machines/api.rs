@@ -1,15 +1,24 @@
 //! Requests by path with plain JSON, over [`kube::Client`].
 //!
 //! Kubelets touch many kinds and few fields of each; typed round trips would drop fields that
-//! this code does not know.
+//! this code does not know. An embedded server hands objects over as they are, any other as JSON.
 
+use std::sync::Arc;
+
+use bytes::{Bytes, BytesMut};
+use futures::stream::BoxStream;
 use futures::{Stream, StreamExt};
-use http::{Method, Request};
+use http::{Method, Request, Response};
+use http_body_util::BodyExt;
 use kube::Client;
+use kube::client::Body;
 use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+
+use crate::server::Status;
+use crate::server::passing::{Accepts, Passed, Told};
 
 /// Why a request brought nothing.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -49,6 +58,12 @@ impl ApiFailure {
     }
 }
 
+impl From<Status> for ApiFailure {
+    fn from(status: Status) -> Self {
+        ApiFailure::Status { code: status.code, reason: status.reason, message: status.message }
+    }
+}
+
 impl From<kube::Error> for ApiFailure {
     fn from(error: kube::Error) -> Self {
         match error {
@@ -73,7 +88,7 @@ pub(crate) enum Patch {
 
 /// One change that a watch told of.
 #[derive(Clone, Debug)]
-pub(crate) enum Change<T = Value> {
+pub(crate) enum Change<T = Arc<Value>> {
     /// The object is there like this.
     Applied(T),
     /// The object is gone; this was its last state.
@@ -141,14 +156,34 @@ impl Api {
         self.client.clone()
     }
 
+    async fn answer(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+        kind: &str,
+    ) -> Result<Answer, ApiFailure> {
+        let mut request = request(method, path, body, kind, PLAIN)?.map(Body::from);
+        request.extensions_mut().insert(Accepts);
+        let mut response = self.client.send(request).await?;
+        match response.extensions_mut().remove::<Passed>() {
+            Some(Passed::Object(object)) => Ok(Answer::Object(object)),
+            _ if is_failure(&response) => Err(failure_of(response).await),
+            _ => Ok(Answer::Json(body_of(response).await?)),
+        }
+    }
+
     async fn send(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<Value, ApiFailure> {
-        Ok(self.client.request::<Value>(request(method, path, body, kind, PLAIN)?).await?)
+        match self.answer(method, path, body, kind).await? {
+            Answer::Object(object) => Ok(Arc::unwrap_or_clone(object)),
+            Answer::Json(text) => parsed(&text),
+        }
     }
 
     /// The same for answers that nobody reads: a status, but no object, is taken from them.
     async fn tell(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<(), ApiFailure> {
         // The object is not parsed: of all that a kubelet writes it would be the largest part.
-        Ok(self.client.request_text(request(method, path, body, kind, PLAIN)?).await.map(|_| ())?)
+        self.answer(method, path, body, kind).await.map(|_| ())
     }
 
     /// Reads an object or list.
@@ -246,7 +281,8 @@ impl Api {
         query: &str,
         version: &str,
     ) -> Result<impl Stream<Item = Result<Change, ApiFailure>> + Send + use<>, ApiFailure> {
-        self.watch_as(path, query, version).await
+        let told = |object: Arc<Value>| Ok(object);
+        self.events(path, query, version, told).await
     }
 
     /// The same with the objects as far as a type knows them.
@@ -256,25 +292,118 @@ impl Api {
         query: &str,
         version: &str,
     ) -> Result<impl Stream<Item = Result<Change<T>, ApiFailure>> + Send + use<T>, ApiFailure> {
+        let told = |object: Arc<Value>| T::deserialize(&*object).map_err(unreadable);
+        self.events(path, query, version, told).await
+    }
+
+    async fn events<T: DeserializeOwned + Send + 'static>(
+        &self,
+        path: &str,
+        query: &str,
+        version: &str,
+        told: fn(Arc<Value>) -> Result<T, ApiFailure>,
+    ) -> Result<BoxStream<'static, Result<Change<T>, ApiFailure>>, ApiFailure> {
         let joint = if query.is_empty() { "" } else { "&" };
         let uri =
             format!("{path}?watch=true&allowWatchBookmarks=true&resourceVersion={version}{joint}{query}");
-        let request = Request::builder()
-            .uri(uri)
-            .body(Vec::new())
-            .map_err(|error| ApiFailure::Unreachable(error.to_string()))?;
-        let events = self.client.request_events::<T>(request).await?;
-        Ok(events.map(|event| match event? {
-            WatchEvent::Added(object) | WatchEvent::Modified(object) => Ok(Change::Applied(object)),
-            WatchEvent::Deleted(object) => Ok(Change::Deleted(object)),
-            WatchEvent::Bookmark(mark) => Ok(Change::Bookmark(mark.metadata.resource_version)),
-            WatchEvent::Error(status) => Err(ApiFailure::Status {
-                code: status.code,
-                reason: status.reason.clone(),
-                message: status.message.clone(),
-            }),
-        }))
+        let mut request = request(Method::GET, &uri, Vec::new(), PLAIN, PLAIN)?.map(Body::from);
+        request.extensions_mut().insert(Accepts);
+        let mut response = self.client.send(request).await?;
+        if let Some(Passed::Watch(events)) = response.extensions_mut().remove::<Passed>() {
+            let events = events.lock().expect("nothing panics while it holds a watch").take();
+            let events = events.into_iter().map(|events| events.map(futures::stream::iter).flatten());
+            return Ok(futures::stream::iter(events).flatten().map(move |event| handed(event, told)).boxed());
+        }
+        if is_failure(&response) {
+            return Err(failure_of(response).await);
+        }
+        Ok(lines(response.into_body()).map(|line| read(&line?)).boxed())
     }
+}
+
+/// What the server answered.
+enum Answer {
+    /// An object that it handed over.
+    Object(Arc<Value>),
+    /// JSON.
+    Json(Bytes),
+}
+
+fn is_failure(response: &Response<Body>) -> bool {
+    response.status().is_client_error() || response.status().is_server_error()
+}
+
+async fn body_of(response: Response<Body>) -> Result<Bytes, ApiFailure> {
+    let body = response.into_body().collect().await;
+    Ok(body.map_err(|error| ApiFailure::Unreachable(error.to_string()))?.to_bytes())
+}
+
+async fn failure_of(response: Response<Body>) -> ApiFailure {
+    let code = response.status().as_u16();
+    let body = match body_of(response).await {
+        Ok(body) => body,
+        Err(failure) => return failure,
+    };
+    match serde_json::from_slice::<kube::core::Status>(&body) {
+        Ok(status) => kube::Error::Api(status.boxed()).into(),
+        // A proxy in between may answer with anything.
+        Err(_) => ApiFailure::Status {
+            code,
+            reason: String::new(),
+            message: String::from_utf8_lossy(&body).trim().to_owned(),
+        },
+    }
+}
+
+fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, ApiFailure> {
+    serde_json::from_slice(text).map_err(unreadable)
+}
+
+fn unreadable(error: serde_json::Error) -> ApiFailure {
+    ApiFailure::Unreachable(error.to_string())
+}
+
+/// An event that was handed over.
+fn handed<T>(event: Told, told: fn(Arc<Value>) -> Result<T, ApiFailure>) -> Result<Change<T>, ApiFailure> {
+    match event {
+        Told::Applied(object) => Ok(Change::Applied(told(object)?)),
+        Told::Deleted(object) => Ok(Change::Deleted(told(object)?)),
+        Told::Bookmark(revision) => Ok(Change::Bookmark(revision.to_string())),
+        Told::Failed(status) => Err(status.into()),
+    }
+}
+
+/// An event that was written.
+fn read<T: DeserializeOwned>(line: &[u8]) -> Result<Change<T>, ApiFailure> {
+    match parsed::<WatchEvent<T>>(line)? {
+        WatchEvent::Added(object) | WatchEvent::Modified(object) => Ok(Change::Applied(object)),
+        WatchEvent::Deleted(object) => Ok(Change::Deleted(object)),
+        WatchEvent::Bookmark(mark) => Ok(Change::Bookmark(mark.metadata.resource_version)),
+        WatchEvent::Error(status) => Err(kube::Error::Api(status).into()),
+    }
+}
+
+/// The lines of a body; one that is not whole when the body ends or breaks off is none.
+fn lines(body: Body) -> impl Stream<Item = Result<Bytes, ApiFailure>> + Send {
+    futures::stream::unfold((body, BytesMut::new()), |(mut body, mut rest)| async move {
+        loop {
+            if let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
+                let line = rest.split_to(end + 1).freeze().slice(..end);
+                return Some((Ok(line), (body, rest)));
+            }
+            match body.frame().await? {
+                Ok(frame) => {
+                    if let Some(data) = frame.data_ref() {
+                        rest.extend_from_slice(data);
+                    }
+                }
+                Err(error) => {
+                    let failure = ApiFailure::Unreachable(error.to_string());
+                    return Some((Err(failure), (body, BytesMut::new())));
+                }
+            }
+        }
+    })
 }
 
 /// A list of objects that a type knows.

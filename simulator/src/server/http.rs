@@ -4,6 +4,7 @@ use super::authn::{self, User};
 use super::core::Server;
 use super::object::Entry;
 use super::options::{Act, DeleteOptions};
+use super::passing::{Accepts, Passed};
 use super::path::{self, Query, ResourcePath, Route};
 use super::rbac::{self, Wish};
 use super::request_log::Request;
@@ -29,6 +30,8 @@ pub(crate) enum Answer {
     Stream(Body),
     /// A response somebody else made.
     Whole(Response<Body>),
+    /// What is handed over as it is, with a status code.
+    Passed(u16, Passed),
     /// Like `Json`, with warnings.
     Warned(u16, Bytes, Vec<String>),
 }
@@ -47,6 +50,11 @@ pub(crate) struct Asked<'a> {
 impl Asked<'_> {
     pub(crate) fn header(&self, name: &str) -> &str {
         header_text(&self.parts.headers, name)
+    }
+
+    /// Whether the answer may be handed over as it is.
+    pub(crate) fn accepts_passing(&self) -> bool {
+        self.parts.extensions.get::<Accepts>().is_some()
     }
 
     /// Who writes, and how.
@@ -287,12 +295,21 @@ fn verb_of(method: &Method, route: &Route, query: &Query) -> &'static str {
 /// An answer that is an object.
 pub(crate) fn object(code: u16, kind: &super::kinds::Kind, entry: &Entry, asked: &Asked<'_>) -> Answer {
     let form = super::render::Form::of(asked.header("accept"), asked.query.get("includeObject"));
-    Answer::Json(code, form.one(kind, &super::read::at_version(kind, entry)))
+    let entry = super::read::at_version(kind, entry);
+    if form == super::render::Form::Json && asked.accepts_passing() {
+        return Answer::Passed(code, Passed::Object(entry.object.clone()));
+    }
+    Answer::Json(code, form.one(kind, &entry))
 }
 
 fn write(answer: Answer) -> Response<Body> {
     match answer {
         Answer::Json(code, body) => json(code, body),
+        Answer::Passed(code, passed) => {
+            let mut response = json(code, Bytes::new());
+            response.extensions_mut().insert(passed);
+            response
+        }
         Answer::Warned(code, body, warnings) => {
             let mut response = json(code, body);
             for warning in warnings {

@@ -23,6 +23,7 @@ pub(crate) mod object;
 mod options;
 mod other;
 mod pages;
+pub(crate) mod passing;
 mod patching;
 mod path;
 mod protobuf;

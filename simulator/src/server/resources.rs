@@ -5,6 +5,7 @@ use super::http::{Answer, Asked, object};
 use super::kinds::Kind;
 use super::object::{items, text};
 use super::options::Subresource;
+use super::passing::Passed;
 use super::path::ResourcePath;
 use super::read::Selection;
 use super::render::Form;
@@ -14,7 +15,9 @@ use super::verbs::Deleted;
 use super::watch::{self, Watcher};
 use super::{reviews, scale};
 use axum::body::Body;
+use futures::StreamExt;
 use serde_json::{Value, json};
+use std::convert::Infallible;
 
 /// Kinds whose delete answers the object even when it is gone.
 const ANSWER_OBJECT: &[&str] = &[
@@ -117,8 +120,14 @@ impl Target<'_> {
     fn watch(&self, selection: Selection) -> Result<Answer, Status> {
         let asked = self.asked;
         let watcher = Watcher { client: asked.header("user-agent").into(), label: self.path.short() };
-        let stream = watch::start(asked.server, self.kind, selection, &asked.query, self.form(), watcher)?;
-        Ok(Answer::Stream(Body::from_stream(stream)))
+        let (server, form) = (asked.server, self.form());
+        if form == Form::Json && asked.accepts_passing() {
+            let events = watch::start(server, self.kind, selection, &asked.query, watcher, watch::Passing)?;
+            return Ok(Answer::Passed(200, Passed::watch(events.boxed())));
+        }
+        let written =
+            watch::start(server, self.kind, selection, &asked.query, watcher, watch::Written(form))?;
+        Ok(Answer::Stream(Body::from_stream(written.map(|said| Ok::<_, Infallible>(said.freeze())))))
     }
 
     fn one(&self, name: &str, subresource: Subresource) -> Result<Answer, Status> {

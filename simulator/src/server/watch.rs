@@ -4,6 +4,7 @@ use super::core::Server;
 use super::event::{Change, EventKind};
 use super::kinds::Kind;
 use super::object::{Entry, Stored, metadata};
+use super::passing::Told;
 use super::path::Query;
 use super::read::{Selection, at_version, check_version};
 use super::render::Form;
@@ -12,10 +13,9 @@ use super::status::Status;
 use super::watchers::Interest;
 use crate::faults::{Call, FaultId};
 use crate::schema::Resource;
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use futures::Stream;
 use serde_json::json;
-use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::mpsc;
@@ -46,12 +46,35 @@ pub(crate) struct Watcher {
     pub(crate) label: String,
 }
 
+/// How a watch's events are said.
+pub(crate) trait Tongue: Send + Sync + 'static {
+    /// A few events.
+    type Said: Default + Send + Sync + 'static;
+
+    /// Adds what happened to an object.
+    fn event(&self, said: &mut Self::Said, kind: &Kind, what: EventKind, entry: &Entry);
+    /// Adds that nothing happened up to a revision.
+    fn bookmark(&self, said: &mut Self::Said, kind: &Kind, revision: u64, initial_end: bool);
+    /// Adds why the watch can't go on.
+    fn failure(&self, said: &mut Self::Said, status: Status);
+    /// Whether nothing was said.
+    fn is_nothing(said: &Self::Said) -> bool;
+}
+
+/// As lines of JSON, in the form that the client wants.
+#[derive(Clone, Copy)]
+pub(crate) struct Written(pub(crate) Form);
+
+/// As the objects themselves.
+#[derive(Clone, Copy)]
+pub(crate) struct Passing;
+
 /// A running watch.
-struct Watch {
+struct Watch<T: Tongue> {
     kind: Kind,
     selection: Selection,
-    form: Form,
-    first: BytesMut,
+    tongue: T,
+    first: T::Said,
     receiver: mpsc::UnboundedReceiver<Arc<Change>>,
     registration: Registration,
     deadline: Instant,
@@ -64,23 +87,23 @@ struct Watch {
 
 /// Starts a watch: what it begins with and its registration are taken under one lock, so that
 /// nothing is missed or doubled.
-pub(crate) fn start(
+pub(crate) fn start<T: Tongue>(
     server: &Server,
     kind: &Kind,
     selection: Selection,
     query: &Query,
-    form: Form,
     watcher: Watcher,
-) -> Result<impl Stream<Item = Result<Bytes, Infallible>> + Send + use<>, Status> {
+    tongue: T,
+) -> Result<impl Stream<Item = T::Said> + Send + use<T>, Status> {
     let (sender, receiver) = mpsc::unbounded_channel();
     let interest = interest(kind, &selection);
-    let mut first = BytesMut::new();
+    let mut first = T::Said::default();
     let faults = server.faults().changed();
     let last_fault = server.faults().raised().last().map(|(id, _)| *id);
     let bookmarks = query.flag("allowWatchBookmarks");
     let (id, revision, seconds) = {
         let mut state = server.state();
-        begin(&mut state, kind, &selection, query, form, &mut first)?;
+        begin(&mut state, kind, &selection, query, &tongue, &mut first)?;
         let id = state.store.table_mut(&kind.resource).watchers.add(interest.clone(), sender);
         let seconds = query
             .number("timeoutSeconds")
@@ -95,7 +118,7 @@ pub(crate) fn start(
         registration: Registration { server: server.clone(), resource: kind.resource.clone(), interest, id },
         kind: kind.clone(),
         selection,
-        form,
+        tongue,
         first,
         receiver,
         deadline: now + limit,
@@ -106,8 +129,8 @@ pub(crate) fn start(
         watcher,
     };
     Ok(futures::stream::unfold(watch, |mut watch| async move {
-        let bytes = watch.next().await?;
-        Some((Ok(bytes), watch))
+        let said = watch.next().await?;
+        Some((said, watch))
     }))
 }
 
@@ -124,13 +147,13 @@ fn interest(kind: &Kind, selection: &Selection) -> Interest {
 }
 
 /// What a watch says first: everything there is, or everything since a version.
-fn begin(
+fn begin<T: Tongue>(
     state: &mut State,
     kind: &Kind,
     selection: &Selection,
     query: &Query,
-    form: Form,
-    out: &mut BytesMut,
+    tongue: &T,
+    out: &mut T::Said,
 ) -> Result<(), Status> {
     let version = query.get("resourceVersion");
     if !version.is_empty() && version.parse::<u64>().is_err() {
@@ -153,10 +176,10 @@ fn begin(
     let from_start = version.is_empty() || version == "0";
     if initial || (from_start && !query.has("sendInitialEvents")) {
         for entry in state.select(kind, selection) {
-            event(out, form, kind, "ADDED", &entry);
+            tongue.event(out, kind, EventKind::Added, &entry);
         }
         if initial && query.flag("allowWatchBookmarks") {
-            bookmark(out, kind, state.store.revision, true);
+            tongue.bookmark(out, kind, state.store.revision, true);
         }
         return Ok(());
     }
@@ -167,9 +190,7 @@ fn begin(
     let oldest = state.store.history.compacted;
     if since < oldest {
         // The answer to a watch from before the history is an event, not a status code.
-        let status = Status::expired(since, oldest).to_value();
-        out.put_slice(json!({"type": "ERROR", "object": status}).to_string().as_bytes());
-        out.put_u8(b'\n');
+        tongue.failure(out, Status::expired(since, oldest));
         return Ok(());
     }
     for change in state.store.history.since(since) {
@@ -177,65 +198,107 @@ fn begin(
             && change.resource.plural == kind.resource.plural
             && selection.namespace.as_deref().is_none_or(|namespace| namespace == change.namespace);
         if same {
-            translate(out, form, kind, selection, change);
+            translate(out, tongue, kind, selection, change);
         }
     }
     Ok(())
 }
 
 /// Says a change as it looks through the selection.
-fn translate(out: &mut BytesMut, form: Form, kind: &Kind, selection: &Selection, change: &Change) {
+fn translate<T: Tongue>(out: &mut T::Said, tongue: &T, kind: &Kind, selection: &Selection, change: &Change) {
     let sees = |entry: &Entry| selection.matches(&entry.object);
     let before = change.kind != EventKind::Added && change.old.as_ref().is_some_and(sees);
     let after = change.kind != EventKind::Deleted && sees(&change.new);
     match (before, after) {
-        (false, true) => event(out, form, kind, "ADDED", &change.new),
-        (true, true) => event(out, form, kind, "MODIFIED", &change.new),
+        (false, true) => tongue.event(out, kind, EventKind::Added, &change.new),
+        (true, true) => tongue.event(out, kind, EventKind::Modified, &change.new),
         (true, false) if change.kind == EventKind::Deleted => {
-            event(out, form, kind, "DELETED", &change.new);
+            tongue.event(out, kind, EventKind::Deleted, &change.new);
         }
         (true, false) => {
             // It left the selection: the client sees its last matching version, with the new revision.
             let Some(old) = &change.old else { return };
             let mut last = (*old.object).clone();
             metadata(&mut last).insert("resourceVersion".into(), json!(change.revision.to_string()));
-            event(out, form, kind, "DELETED", &Stored::new(last, change.revision));
+            tongue.event(out, kind, EventKind::Deleted, &Stored::new(last, change.revision));
         }
         (false, false) => {}
     }
 }
 
-fn event(out: &mut BytesMut, form: Form, kind: &Kind, what: &str, entry: &Entry) {
-    let object = form.one(kind, &at_version(kind, entry));
-    out.reserve(object.len() + 40);
-    out.put_slice(b"{\"type\":\"");
-    out.put_slice(what.as_bytes());
-    out.put_slice(b"\",\"object\":");
-    out.put_slice(&object);
-    out.put_slice(b"}\n");
-}
+impl Tongue for Written {
+    type Said = BytesMut;
 
-fn bookmark(out: &mut BytesMut, kind: &Kind, revision: u64, initial_end: bool) {
-    let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
-    if initial_end {
-        metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+    fn event(&self, out: &mut BytesMut, kind: &Kind, what: EventKind, entry: &Entry) {
+        let object = self.0.one(kind, &at_version(kind, entry));
+        let what = match what {
+            EventKind::Added => "ADDED",
+            EventKind::Modified => "MODIFIED",
+            EventKind::Deleted => "DELETED",
+        };
+        out.reserve(object.len() + 40);
+        out.put_slice(b"{\"type\":\"");
+        out.put_slice(what.as_bytes());
+        out.put_slice(b"\",\"object\":");
+        out.put_slice(&object);
+        out.put_slice(b"}\n");
     }
-    let object = json!({
-        "kind": kind.resource.kind, "apiVersion": kind.resource.api_version(), "metadata": metadata,
-    });
-    out.put_slice(json!({"type": "BOOKMARK", "object": object}).to_string().as_bytes());
-    out.put_u8(b'\n');
+
+    fn bookmark(&self, out: &mut BytesMut, kind: &Kind, revision: u64, initial_end: bool) {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if initial_end {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = json!({
+            "kind": kind.resource.kind, "apiVersion": kind.resource.api_version(), "metadata": metadata,
+        });
+        out.put_slice(json!({"type": "BOOKMARK", "object": object}).to_string().as_bytes());
+        out.put_u8(b'\n');
+    }
+
+    fn failure(&self, out: &mut BytesMut, status: Status) {
+        out.put_slice(json!({"type": "ERROR", "object": status.to_value()}).to_string().as_bytes());
+        out.put_u8(b'\n');
+    }
+
+    fn is_nothing(out: &BytesMut) -> bool {
+        out.is_empty()
+    }
 }
 
-impl Watch {
-    /// The next bytes; nothing when the watch ends.
-    async fn next(&mut self) -> Option<Bytes> {
-        if !self.first.is_empty() {
-            return Some(self.first.split().freeze());
+impl Tongue for Passing {
+    type Said = Vec<Told>;
+
+    fn event(&self, out: &mut Vec<Told>, kind: &Kind, what: EventKind, entry: &Entry) {
+        let object = at_version(kind, entry).object.clone();
+        out.push(match what {
+            EventKind::Added | EventKind::Modified => Told::Applied(object),
+            EventKind::Deleted => Told::Deleted(object),
+        });
+    }
+
+    fn bookmark(&self, out: &mut Vec<Told>, _: &Kind, revision: u64, _: bool) {
+        out.push(Told::Bookmark(revision));
+    }
+
+    fn failure(&self, out: &mut Vec<Told>, status: Status) {
+        out.push(Told::Failed(status));
+    }
+
+    fn is_nothing(out: &Vec<Told>) -> bool {
+        out.is_empty()
+    }
+}
+
+impl<T: Tongue> Watch<T> {
+    /// What happened next; nothing when the watch ends.
+    async fn next(&mut self) -> Option<T::Said> {
+        if !T::is_nothing(&self.first) {
+            return Some(std::mem::take(&mut self.first));
         }
         loop {
             self.silence().await;
-            let mut out = BytesMut::new();
+            let mut out = T::Said::default();
             let bookmark_at = self.bookmark.unwrap_or(self.deadline + BOOKMARK_EVERY);
             tokio::select! {
                 biased;
@@ -257,21 +320,21 @@ impl Watch {
                     // Every change up to here has been offered, since the channel is empty.
                     let revision = self.registration.server.revision().max(self.revision);
                     if self.receiver.is_empty() {
-                        bookmark(&mut out, &self.kind, revision, false);
+                        self.tongue.bookmark(&mut out, &self.kind, revision, false);
                     }
                 }
             }
-            if !out.is_empty() {
-                return Some(out.freeze());
+            if !T::is_nothing(&out) {
+                return Some(out);
             }
         }
     }
 
-    fn say(&mut self, out: &mut BytesMut, change: &Change) {
+    fn say(&mut self, out: &mut T::Said, change: &Change) {
         self.revision = change.revision;
         let namespace = self.selection.namespace.as_deref();
         if namespace.is_none_or(|namespace| namespace == change.namespace) {
-            translate(out, self.form, &self.kind, &self.selection, change);
+            translate(out, &self.tongue, &self.kind, &self.selection, change);
         }
     }
 

@@ -38,9 +38,9 @@ enum Message {
     /// All pods of the node, after a list.
     Listed(Vec<Value>),
     /// One pod came or changed.
-    Applied(Box<Value>),
+    Applied(Arc<Value>),
     /// One pod is gone.
-    Deleted(Box<Value>),
+    Deleted(Arc<Value>),
     /// The node's Lease was renewed after it could not be for long.
     Heard,
     /// A program ended.
@@ -221,7 +221,7 @@ impl Kubelet {
     fn receive(&mut self, message: Message) {
         match message {
             Message::Listed(pods) => self.listed(pods),
-            Message::Applied(pod) => self.applied(*pod),
+            Message::Applied(pod) => self.applied(pod),
             Message::Deleted(pod) => self.deleted(&pod),
             Message::Heard => {
                 // The controllers may have said of the silent node that nothing is known of it.
@@ -257,18 +257,17 @@ impl Kubelet {
             self.deleted(&pod);
         }
         for pod in pods {
-            self.applied(pod);
+            self.applied(Arc::new(pod));
         }
     }
 
-    fn applied(&mut self, pod: Value) {
+    fn applied(&mut self, pod: Arc<Value>) {
         let now = Instant::now();
         if let Some(hash) = mirror_hash(&pod) {
             let hash = hash.to_owned();
-            return self.mirror_applied(hash, Arc::new(pod));
+            return self.mirror_applied(hash, pod);
         }
         let uid = text(&pod, "/metadata/uid").to_owned();
-        let pod = Arc::new(pod);
         match self.pods.get_mut(&uid) {
             Some(worker) => {
                 let matters = worker.matters(&pod);

@@ -53,11 +53,11 @@ async fn follow(
         match change? {
             Change::Applied(pod) => {
                 version = text(&pod, "/metadata/resourceVersion").to_owned();
-                let _ = sender.send(Message::Applied(Box::new(pod)));
+                let _ = sender.send(Message::Applied(pod));
             }
             Change::Deleted(pod) => {
                 version = text(&pod, "/metadata/resourceVersion").to_owned();
-                let _ = sender.send(Message::Deleted(Box::new(pod)));
+                let _ = sender.send(Message::Deleted(pod));
             }
             Change::Bookmark(mark) => version = mark,
         }
