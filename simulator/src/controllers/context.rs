@@ -93,8 +93,8 @@ impl Cx {
         if object["status"] == status {
             return Ok(());
         }
-        let mut next = object.clone();
-        next["status"] = status;
+        // Of what else would be sent the server takes nothing.
+        let next = json!({"metadata": object["metadata"], "status": status});
         gone_is_fine(self.direct.update_status(resource, next).map(|_| ()))
     }
 

@@ -20,9 +20,9 @@ pub mod resource;
 pub mod structural;
 pub mod tables;
 
-pub use ownership::{Applier, Writer, server_side_apply, track_update};
+pub use ownership::{Applier, Managers, Writer, server_side_apply, track_update};
 pub use patch::{PatchKind, apply_patch};
-pub use prepare::{FieldValidation, Warning, decode, prepare};
+pub use prepare::{FieldValidation, Warning, decode, prepare, prepare_status};
 pub use registry::{Registry, ResourceInfo};
 pub use resource::Resource;
 pub use tables::table;

@@ -92,7 +92,7 @@ impl State {
                     "lastTransitionTime": since}]),
             );
             let name = name_of(&entry.object).to_owned();
-            self.store.put(&API_SERVICES, "", &name, next, &"kube-apiserver".into());
+            self.store.put(&API_SERVICES, "", &name, next, entry.managers.clone(), &"kube-apiserver".into());
         }
     }
 

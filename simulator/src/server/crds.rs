@@ -54,8 +54,9 @@ impl State {
         crd::establish(&mut established, &act.stamp());
         if established != **crd {
             let server = Act { client: "kube-apiserver".into(), ..act.clone() };
-            let name = name_of(crd).to_owned();
-            self.store.put(&builtin::CUSTOM_RESOURCE_DEFINITIONS, "", &name, established, &server.client);
+            let (name, managers) = (name_of(crd).to_owned(), entry.managers.clone());
+            let definitions = &builtin::CUSTOM_RESOURCE_DEFINITIONS;
+            self.store.put(definitions, "", &name, established, managers, &server.client);
         }
     }
 
@@ -90,11 +91,11 @@ impl State {
         let mut object = (*entry.object).clone();
         if left.is_empty() {
             metadata(&mut object).remove("finalizers");
-            self.store.put(definitions, "", name, object, &act.client);
+            self.store.put(definitions, "", name, object, entry.managers.clone(), &act.client);
             self.erase(act, definitions, "", name);
         } else {
             metadata(&mut object).insert("finalizers".into(), json!(left));
-            self.store.put(definitions, "", name, object, &act.client);
+            self.store.put(definitions, "", name, object, entry.managers.clone(), &act.client);
         }
     }
 

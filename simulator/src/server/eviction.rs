@@ -5,6 +5,7 @@ use super::options::{Act, DeleteOptions};
 use super::selectors::LabelSelector;
 use super::state::State;
 use super::status::Status;
+use crate::schema::Managers;
 use crate::schema::builtin::{POD_DISRUPTION_BUDGETS, PODS};
 use serde_json::{Value, json};
 
@@ -68,7 +69,7 @@ impl State {
             ));
         }
         let Some(budget) = budgets.first() else { return Ok(()) };
-        let budget = &*budget.object;
+        let (managers, budget) = (&budget.managers, &*budget.object);
         if !is_ready(pod) {
             let number = |pointer: &str| budget.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
             let (healthy, desired) = (number("/status/currentHealthy"), number("/status/desiredHealthy"));
@@ -77,11 +78,18 @@ impl State {
                 return Ok(());
             }
         }
-        self.spend(act, namespace, name, budget)
+        self.spend(act, namespace, name, budget, managers)
     }
 
     /// Takes one disruption from the budget, if it has one left.
-    fn spend(&mut self, act: &Act, namespace: &str, pod: &str, budget: &Value) -> Result<(), Status> {
+    fn spend(
+        &mut self,
+        act: &Act,
+        namespace: &str,
+        pod: &str,
+        budget: &Value,
+        managers: &Managers,
+    ) -> Result<(), Status> {
         let name = name_of(budget).to_owned();
         let number = |pointer: &str| budget.pointer(pointer).and_then(Value::as_i64).unwrap_or(0);
         let refuse =
@@ -122,7 +130,7 @@ impl State {
             }
         }
         let server = Act { client: "kube-apiserver".into(), ..act.clone() };
-        self.commit(&server, &POD_DISRUPTION_BUDGETS, namespace, &name, next);
+        self.commit(&server, &POD_DISRUPTION_BUDGETS, namespace, &name, next, managers.clone());
         Ok(())
     }
 
@@ -142,7 +150,7 @@ impl State {
             list.retain(|c| c["type"] != "DisruptionTarget");
             list.push(condition);
         }
-        self.commit(act, &PODS, namespace, name, next);
+        self.commit(act, &PODS, namespace, name, next, pod.managers.clone());
     }
 
     /// Binds a pod to a node.
@@ -169,7 +177,7 @@ impl State {
             list.retain(|c| c["type"] != "PodScheduled");
             list.push(condition);
         }
-        self.commit(act, &PODS, namespace, name, next);
+        self.commit(act, &PODS, namespace, name, next, pod.managers.clone());
         Ok(())
     }
 }

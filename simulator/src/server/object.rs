@@ -1,17 +1,19 @@
 //! Objects as the store holds them, and short ways to read and write JSON.
 
+use crate::schema::Managers;
 use bytes::Bytes;
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
 use std::sync::{Arc, OnceLock};
 
 /// An object as the store holds it: never changed, only replaced.
 pub type Object = Arc<Value>;
 
-/// A version of an object with its serialised form, which is made at most once.
+/// A version of an object with who manages its fields, and with its JSON, which is written at most once.
 #[derive(Debug)]
 pub(crate) struct Stored {
+    /// The object without its `managedFields`.
     pub(crate) object: Object,
+    pub(crate) managers: Managers,
     pub(crate) revision: u64,
     json: OnceLock<Bytes>,
     item: OnceLock<Bytes>,
@@ -21,32 +23,93 @@ pub(crate) struct Stored {
 pub(crate) type Entry = Arc<Stored>;
 
 impl Stored {
-    pub(crate) fn new(object: Value, revision: u64) -> Entry {
-        Arc::new(Self { object: Arc::new(object), revision, json: OnceLock::new(), item: OnceLock::new() })
+    pub(crate) fn new(object: Value, managers: Managers, revision: u64) -> Entry {
+        let (json, item) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { object: Arc::new(object), managers, revision, json, item })
     }
 
     pub(crate) fn json(&self) -> Bytes {
-        self.json.get_or_init(|| Bytes::from(self.object.to_string())).clone()
+        self.json.get_or_init(|| self.written(&[])).clone()
     }
 
     /// As an item of a built-in kind's list: without a kind of its own, as the real server's typed lists are.
     pub(crate) fn item(&self) -> Bytes {
-        self.item.get_or_init(|| Bytes::from(without_type(&self.object))).clone()
+        self.item.get_or_init(|| self.written(&["apiVersion", "kind"])).clone()
+    }
+
+    /// Its metadata with `managedFields`.
+    pub(crate) fn metadata(&self) -> Value {
+        let mut metadata = self.object["metadata"].clone();
+        if !self.managers.is_empty() {
+            metadata["managedFields"] = self.managers.to_value();
+        }
+        metadata
+    }
+
+    /// The whole object with `managedFields`.
+    pub(crate) fn whole(&self) -> Value {
+        let mut object = (*self.object).clone();
+        if !self.managers.is_empty() {
+            object["metadata"]["managedFields"] = self.managers.to_value();
+        }
+        object
+    }
+
+    fn written(&self, left_out: &[&str]) -> Bytes {
+        let Some(fields) = self.object.as_object() else { return self.object.to_string().into() };
+        let mut out = JsonObject::new();
+        for (name, value) in fields.iter().filter(|(name, _)| !left_out.contains(&name.as_str())) {
+            match value {
+                Value::Object(metadata) if name == "metadata" && !self.managers.is_empty() => {
+                    out.raw(name, &self.written_metadata(metadata));
+                }
+                value => out.field(name, value),
+            }
+        }
+        out.end().into()
+    }
+
+    fn written_metadata(&self, metadata: &Map<String, Value>) -> Vec<u8> {
+        const NAME: &str = "managedFields";
+        let mut out = JsonObject::new();
+        let (before, after): (Vec<_>, Vec<_>) = metadata.iter().partition(|(name, _)| name.as_str() < NAME);
+        for (name, value) in before {
+            out.field(name, value);
+        }
+        out.raw(NAME, self.managers.to_json().as_bytes());
+        for (name, value) in after {
+            out.field(name, value);
+        }
+        out.end()
     }
 }
 
-fn without_type(object: &Value) -> String {
-    let Some(fields) = object.as_object() else { return object.to_string() };
-    let mut out = String::from("{");
-    for (name, value) in fields.iter().filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind")) {
-        if out.len() > 1 {
-            out.push(',');
-        }
-        // Writing to a String can't fail.
-        let _ = write!(out, "{}:{value}", Value::from(name.as_str()));
+/// A JSON object that is being written.
+struct JsonObject(Vec<u8>);
+
+impl JsonObject {
+    fn new() -> Self {
+        Self(Vec::from(b"{"))
     }
-    out.push('}');
-    out
+
+    fn raw(&mut self, name: &str, json: &[u8]) {
+        if self.0.len() > 1 {
+            self.0.push(b',');
+        }
+        self.0.extend_from_slice(Value::from(name).to_string().as_bytes());
+        self.0.push(b':');
+        self.0.extend_from_slice(json);
+    }
+
+    fn field(&mut self, name: &str, value: &Value) {
+        self.raw(name, b"");
+        serde_json::to_writer(&mut self.0, value).expect("a JSON value can be written to memory");
+    }
+
+    fn end(mut self) -> Vec<u8> {
+        self.0.push(b'}');
+        self.0
+    }
 }
 
 /// What is at a JSON pointer. Unlike [`Value::pointer`] it makes no copies of plain tokens, which

@@ -188,5 +188,5 @@ pub(crate) fn at_version(kind: &Kind, entry: &Entry) -> Entry {
     }
     let mut object = (*entry.object).clone();
     object["apiVersion"] = json!(wanted);
-    Stored::new(object, entry.revision)
+    Stored::new(object, entry.managers.clone(), entry.revision)
 }

@@ -52,7 +52,7 @@ impl Form {
     pub(crate) fn one(self, kind: &Kind, entry: &Entry) -> Bytes {
         match self {
             Self::Json => entry.json(),
-            Self::Metadata => partial(&entry.object).to_string().into(),
+            Self::Metadata => partial(entry).to_string().into(),
             Self::Table(rows) => {
                 let mut table = kind.table(std::slice::from_ref(&entry.object));
                 fill(&mut table, rows, std::slice::from_ref(entry));
@@ -102,16 +102,16 @@ impl Form {
     }
 }
 
-fn partial(object: &Value) -> Value {
-    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+fn partial(entry: &Entry) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": entry.metadata()})
 }
 
 fn fill(table: &mut Value, rows: TableRows, entries: &[Entry]) {
     let Some(list) = table.get_mut("rows").and_then(Value::as_array_mut) else { return };
     for (row, entry) in list.iter_mut().zip(entries) {
         match rows {
-            TableRows::Metadata => row["object"] = partial(&entry.object),
-            TableRows::Object => row["object"] = (*entry.object).clone(),
+            TableRows::Metadata => row["object"] = partial(entry),
+            TableRows::Object => row["object"] = entry.whole(),
             TableRows::Nothing => {
                 if let Some(row) = row.as_object_mut() {
                     row.remove("object");

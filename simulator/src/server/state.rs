@@ -4,13 +4,13 @@ use super::admission::Policies;
 use super::kinds::{Kind, Kinds};
 use super::names::Names;
 use super::object::{Entry, Stored};
-use super::options::Act;
+use super::options::{Act, Subresource};
 use super::pages::Pages;
 use super::service_ips::ServiceRange;
 use super::status::Status;
 use super::store::Store;
 use crate::clock::Clock;
-use crate::schema::{self, Resource};
+use crate::schema::{self, Managers, Resource};
 use serde_json::Value;
 use std::time::Duration;
 
@@ -86,11 +86,12 @@ impl State {
         namespace: &str,
         name: &str,
         value: Value,
+        managers: Managers,
     ) -> Entry {
         if act.dry_run {
-            return Stored::new(value, self.store.revision);
+            return Stored::new(value, managers, self.store.revision);
         }
-        let entry = self.store.put(resource, namespace, name, value, &act.client);
+        let entry = self.store.put(resource, namespace, name, value, managers, &act.client);
         self.after_write(act, resource, &entry);
         entry
     }
@@ -120,8 +121,12 @@ impl State {
         kind: &Kind,
         object: &mut Value,
         old: Option<&Value>,
+        subresource: Subresource,
     ) -> Result<Vec<String>, Status> {
-        let warnings = schema::prepare(&kind.info, object, old, act.validation)?;
+        let warnings = match subresource {
+            Subresource::Status => schema::prepare_status(&kind.info, object, old, act.validation)?,
+            _ => schema::prepare(&kind.info, object, old, act.validation)?,
+        };
         Ok(warnings.into_iter().map(|warning| warning.0).collect())
     }
 }

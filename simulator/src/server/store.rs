@@ -4,7 +4,7 @@ use super::event::{Change, EventKind, Feed};
 use super::history::History;
 use super::object::{Entry, Stored, items, metadata, text};
 use super::watchers::Watchers;
-use crate::schema::Resource;
+use crate::schema::{Managers, Resource};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -79,6 +79,9 @@ fn owners(object: Option<&Value>) -> BTreeSet<&str> {
     references.iter().map(|owner| text(owner, "/uid")).collect()
 }
 
+/// The revision of a store in which nothing was written yet.
+pub(crate) const FIRST_REVISION: u64 = 1;
+
 /// All tables, the revision counter and who listens.
 pub(crate) struct Store {
     tables: BTreeMap<String, Table>,
@@ -94,7 +97,7 @@ impl Store {
         Self {
             tables: BTreeMap::new(),
             owned: BTreeMap::new(),
-            revision: 1,
+            revision: FIRST_REVISION,
             history: History::new(),
             feeds: Vec::new(),
         }
@@ -159,11 +162,12 @@ impl Store {
         namespace: &str,
         name: &str,
         mut value: Value,
+        managers: Managers,
         client: &Arc<str>,
     ) -> Entry {
         self.revision += 1;
         metadata(&mut value).insert("resourceVersion".into(), json!(self.revision.to_string()));
-        let entry = Stored::new(value, self.revision);
+        let entry = Stored::new(value, managers, self.revision);
         let table = self.tables.entry(resource.qualified()).or_default();
         let shared = table.resource.get_or_insert_with(|| Arc::new(resource.clone())).clone();
         let objects = table.namespaces.entry(namespace.to_owned()).or_default();
@@ -209,7 +213,7 @@ impl Store {
         self.revision += 1;
         let mut last = (*old.object).clone();
         metadata(&mut last).insert("resourceVersion".into(), json!(self.revision.to_string()));
-        let last = Stored::new(last, self.revision);
+        let last = Stored::new(last, old.managers.clone(), self.revision);
         self.publish(Change {
             resource: shared,
             kind: EventKind::Deleted,

@@ -220,7 +220,8 @@ fn translate<T: Tongue>(out: &mut T::Said, tongue: &T, kind: &Kind, selection: &
             let Some(old) = &change.old else { return };
             let mut last = (*old.object).clone();
             metadata(&mut last).insert("resourceVersion".into(), json!(change.revision.to_string()));
-            tongue.event(out, kind, EventKind::Deleted, &Stored::new(last, change.revision));
+            let last = Stored::new(last, old.managers.clone(), change.revision);
+            tongue.event(out, kind, EventKind::Deleted, &last);
         }
         (false, false) => {}
     }

@@ -2,7 +2,7 @@
 
 use super::combine::{merge, remove};
 use super::compare::changed;
-use super::entries::{self, Entry, Operation, without_system_fields};
+use super::entries::{Entry, Managers, Operation, without_system_fields};
 use super::set::FieldSet;
 use crate::schema::registry::ResourceInfo;
 use crate::server::Status;
@@ -24,17 +24,17 @@ pub struct Applier<'a> {
 
 /// Applies a configuration to `current` (none: the result is to be created).
 ///
-/// The result still has to go through [`crate::schema::prepare()`]; its `managedFields` are set.
+/// The result still has to go through [`crate::schema::prepare()`]; beside it is who manages it then.
 ///
 /// # Errors
 /// 409 with a cause for every field that another manager owns, 400 if the configuration holds
 /// `managedFields`.
 pub fn server_side_apply(
     info: &ResourceInfo,
-    current: Option<&Value>,
+    current: Option<(&Value, &Managers)>,
     applied: &Value,
     applier: Applier<'_>,
-) -> Result<Value, Status> {
+) -> Result<(Value, Managers), Status> {
     if applied["metadata"]["managedFields"].as_array().is_some_and(|entries| !entries.is_empty()) {
         return Err(Status::bad_request("metadata.managedFields must be nil"));
     }
@@ -48,8 +48,9 @@ pub fn server_side_apply(
         "kind": info.resource.kind,
         "metadata": {},
     });
-    let current = current.unwrap_or(&empty);
-    let mut owners = entries::read(current);
+    let nobody = Managers::default();
+    let (current, owners) = current.unwrap_or((&empty, &nobody));
+    let mut owners = owners.entries().to_vec();
     let mut wanted = FieldSet::applied(schema, &applied);
     without_system_fields(&mut wanted);
 
@@ -62,7 +63,7 @@ pub fn server_side_apply(
     if let Some(before) = &before {
         drop_unapplied(info, &mut merged, &before.fields, &wanted, &owners);
     }
-    let same = before.as_ref().is_some_and(|before| before.fields == wanted) && merged == *current;
+    let same = before.as_ref().is_some_and(|before| *before.fields == wanted) && merged == *current;
     let time = match &before {
         Some(before) if same => before.time.clone(),
         _ => Some(applier.now.to_owned()),
@@ -73,10 +74,9 @@ pub fn server_side_apply(
         api_version: info.resource.api_version(),
         time,
         subresource: applier.subresource.to_owned(),
-        fields: wanted,
+        fields: wanted.into(),
     });
-    entries::write(&mut merged, owners);
-    Ok(merged)
+    Ok((merged, Managers::of(owners)))
 }
 
 /// Fields that others own and that this apply changes: refused, or taken over by force.
@@ -96,7 +96,7 @@ fn settle_conflicts(
         return Err(conflict(owners, &conflicts, info));
     }
     for (index, both) in conflicts {
-        owners[index].fields = owners[index].fields.difference(&both);
+        owners[index].fields = owners[index].fields.difference(&both).into();
     }
     Ok(())
 }

@@ -10,6 +10,23 @@ pub fn changed(schema: &Schema, old: &Value, new: &Value) -> FieldSet {
     walk(Some(schema), old, new)
 }
 
+/// The same for some fields at the top only: the others are known to be as they were.
+pub fn changed_in(names: &[&str], schema: &Schema, old: &Value, new: &Value) -> FieldSet {
+    let mut set = FieldSet::default();
+    for name in names {
+        let Some(field) = new.get(name) else { continue };
+        let known = schema.field(name);
+        let below = match old.get(name) {
+            Some(present) => walk(known, present, field),
+            None => FieldSet::below(known, field),
+        };
+        if !below.is_empty() {
+            set.children.insert(Step::Field((*name).to_owned()), below);
+        }
+    }
+    set
+}
+
 fn walk(schema: Option<&Schema>, old: &Value, new: &Value) -> FieldSet {
     if old == new {
         return FieldSet::default();

@@ -12,4 +12,5 @@ pub mod set;
 pub mod track;
 
 pub use apply::{Applier, server_side_apply};
+pub use entries::Managers;
 pub use track::{Writer, track_update};

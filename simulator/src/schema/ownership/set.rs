@@ -111,6 +111,15 @@ impl FieldSet {
         Self { member: false, ..Self::below(Some(schema), value) }
     }
 
+    /// The fields an object has below some of its fields.
+    pub fn of_some(names: &[&str], schema: &Schema, value: &Value) -> Self {
+        let below = |name: &&str| {
+            let field = value.get(name)?;
+            Some((Step::Field((*name).to_owned()), Self::below(schema.field(name), field)))
+        };
+        Self { member: false, children: names.iter().filter_map(below).collect() }
+    }
+
     /// The fields that an applied configuration owns: of maps their entries and of lists their items, never the
     /// map or the list itself.
     pub fn applied(schema: &Schema, value: &Value) -> Self {
@@ -211,6 +220,20 @@ impl FieldSet {
             }
         }
         result
+    }
+
+    /// Whether something is in both.
+    pub fn meets(&self, other: &Self) -> bool {
+        let common =
+            |(step, ours): (&Step, &Self)| other.children.get(step).is_some_and(|theirs| ours.meets(theirs));
+        self.member && other.member || self.children.iter().any(common)
+    }
+
+    /// Whether all that is in the other is in this.
+    pub fn covers(&self, other: &Self) -> bool {
+        let ours =
+            |(step, theirs): (&Step, &Self)| self.children.get(step).is_some_and(|ours| ours.covers(theirs));
+        (self.member || !other.member) && other.children.iter().all(ours)
     }
 
     /// What is in this and not in the other.

@@ -1,9 +1,10 @@
 //! Who owns what after a write that isn't an apply.
 
-use super::compare::changed;
-use super::entries::{self, Entry, Operation, without_system_fields};
+use super::compare::{changed, changed_in};
+use super::entries::{Entry, Managers, Operation, without_system_fields};
 use super::set::FieldSet;
 use crate::schema::registry::ResourceInfo;
+use crate::schema::structural::Schema;
 use serde_json::Value;
 
 /// Who writes, when and through what.
@@ -17,36 +18,42 @@ pub struct Writer<'a> {
     pub subresource: &'a str,
 }
 
-/// Sets `managedFields` of `new`, which replaces `old`, after a create, update or patch.
+/// Who manages `new`, which replaces `old`, after a create, update or patch.
 ///
 /// The writer comes to own what it changed; who owned what has been changed or taken away no
 /// longer does. A client that sends an empty list of entries resets ownership on purpose.
-pub fn track_update(info: &ResourceInfo, old: Option<&Value>, new: &mut Value, writer: Writer<'_>) {
-    let mut owners = if is_reset(new) { Vec::new() } else { old.map(entries::read).unwrap_or_default() };
-    let schema = &*info.schema;
-    let nothing = Value::Null;
-    let old = old.unwrap_or(&nothing);
-    let mut mine = changed(schema, old, new);
-    without_system_fields(&mut mine);
+pub fn track_update(
+    info: &ResourceInfo,
+    old: Option<(&Value, &Managers)>,
+    new: &Value,
+    sent: Option<&Value>,
+    writer: Writer<'_>,
+) -> Managers {
+    let mut owners = match old {
+        Some((_, owners)) if !sent.is_some_and(is_reset) => owners.entries().to_vec(),
+        _ => Vec::new(),
+    };
+    let old = old.map_or(&Value::Null, |(old, _)| old);
+    let difference = Difference { schema: &info.schema, status_only: writer.subresource == "status" };
+    let mine = difference.appeared(old, new);
     if !owners.is_empty() {
-        let mut before = changed(schema, new, old);
-        without_system_fields(&mut before);
-        let taken_away =
-            if before.is_empty() { before } else { before.difference(&FieldSet::of(schema, new)) };
+        let taken_away = difference.vanished(old, new);
         for owner in &mut owners {
-            if !taken_away.is_empty() {
-                owner.fields = owner.fields.difference(&taken_away);
+            if owner.fields.meets(&taken_away) {
+                owner.fields = owner.fields.difference(&taken_away).into();
             }
-            if !owner.is(writer.manager, Operation::Update, writer.subresource) {
-                owner.fields = owner.fields.difference(&mine);
+            let other = !owner.is(writer.manager, Operation::Update, writer.subresource);
+            if other && owner.fields.meets(&mine) {
+                owner.fields = owner.fields.difference(&mine).into();
             }
         }
     }
     if !mine.is_empty() {
         let present = owners.iter().position(|e| e.is(writer.manager, Operation::Update, writer.subresource));
-        let fields = match present {
-            Some(index) => owners.remove(index).fields.union(&mine),
-            None => mine,
+        let fields = match present.map(|index| owners.remove(index).fields) {
+            Some(fields) if fields.covers(&mine) => fields,
+            Some(fields) => fields.union(&mine).into(),
+            None => mine.into(),
         };
         owners.push(Entry {
             manager: writer.manager.to_owned(),
@@ -57,11 +64,48 @@ pub fn track_update(info: &ResourceInfo, old: Option<&Value>, new: &mut Value, w
             fields,
         });
     }
-    entries::write(new, owners);
+    Managers::of(owners)
 }
 
-fn is_reset(new: &Value) -> bool {
-    new["metadata"]["managedFields"]
-        .as_array()
+/// What a write changed.
+struct Difference<'a> {
+    schema: &'a Schema,
+    /// Whether it can have changed no more than the status, and metadata.
+    status_only: bool,
+}
+
+/// Where a write of the status can change anything.
+const STATUS: &[&str] = &["metadata", "status"];
+
+impl Difference<'_> {
+    fn changed(&self, old: &Value, new: &Value) -> FieldSet {
+        let mut fields = match self.status_only {
+            true => changed_in(STATUS, self.schema, old, new),
+            false => changed(self.schema, old, new),
+        };
+        without_system_fields(&mut fields);
+        fields
+    }
+
+    /// The fields that are new or have new values.
+    fn appeared(&self, old: &Value, new: &Value) -> FieldSet {
+        self.changed(old, new)
+    }
+
+    /// The fields that are gone.
+    fn vanished(&self, old: &Value, new: &Value) -> FieldSet {
+        let before = self.changed(new, old);
+        if before.is_empty() {
+            return before;
+        }
+        before.difference(&match self.status_only {
+            true => FieldSet::of_some(STATUS, self.schema, new),
+            false => FieldSet::of(self.schema, new),
+        })
+    }
+}
+
+fn is_reset(sent: &Value) -> bool {
+    sent.as_array()
         .is_some_and(|sent| sent.iter().all(|entry| entry.as_object().is_some_and(serde_json::Map::is_empty)))
 }

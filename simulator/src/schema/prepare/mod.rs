@@ -77,6 +77,37 @@ pub fn prepare(
     }
 }
 
+/// Built-in kinds whose status has defaults.
+const DEFAULTED: &[&str] = &["Namespace", "PersistentVolume", "PersistentVolumeClaim", "Service"];
+
+/// The same for an object of which only the status was written: all but it and metadata is as it is stored, and fit.
+///
+/// # Errors
+/// Those of [`prepare`].
+pub fn prepare_status(
+    info: &ResourceInfo,
+    object: &mut Value,
+    old: Option<&Value>,
+    strictness: FieldValidation,
+) -> Result<Vec<Warning>, Status> {
+    let fields = match object.as_object_mut() {
+        Some(fields) if !info.is_custom() && !DEFAULTED.contains(&&*info.resource.kind) => fields,
+        _ => return prepare(info, object, old, strictness),
+    };
+    let written = |name: &str| ["apiVersion", "kind", "metadata", "status"].contains(&name);
+    let stored: Vec<(String, Value)> = fields
+        .iter_mut()
+        .filter(|(name, _)| !written(name))
+        .map(|(name, value)| (name.clone(), value.take()))
+        .collect();
+    fields.retain(|name, _| written(name));
+    let warnings = prune(info, object, strictness)?;
+    if let Some(fields) = object.as_object_mut() {
+        fields.extend(stored);
+    }
+    Ok(warnings)
+}
+
 fn prune(
     info: &ResourceInfo,
     object: &mut Value,

@@ -7,7 +7,8 @@ use crate::server::options::Act;
 use crate::server::rules;
 use crate::server::state::{State, Written, at_rest};
 use crate::server::status::Status;
-use crate::server::{admission, tracking};
+use crate::server::tracking::{self, Ownership};
+use crate::server::{Subresource, admission};
 use serde_json::{Value, json};
 
 /// The longest prefix that leaves room for the generated suffix.
@@ -20,11 +21,23 @@ impl State {
         act: &Act,
         kind: &Kind,
         namespace: &str,
+        object: Value,
+    ) -> Result<Written, Status> {
+        self.create_owned(act, kind, namespace, object, Ownership::Tracked)
+    }
+
+    pub(super) fn create_owned(
+        &mut self,
+        act: &Act,
+        kind: &Kind,
+        namespace: &str,
         mut object: Value,
+        ownership: Ownership,
     ) -> Result<Written, Status> {
         self.committable()?;
         let resource = &kind.resource;
         check_type(resource, &mut object)?;
+        let sent = tracking::take_sent(&mut object);
         place(resource, namespace, &mut object)?;
         if !text(&object, "/metadata/resourceVersion").is_empty() {
             return Err(Status::bad_request("resourceVersion should not be set on objects to be created"));
@@ -35,7 +48,7 @@ impl State {
         let mut warnings = Vec::new();
         stamp(&mut object, &self.names.uid(), &act.stamp());
         rules::prepare_create(self, act, kind, &mut object)?;
-        warnings.extend(self.prepare(act, kind, &mut object, None)?);
+        warnings.extend(self.prepare(act, kind, &mut object, None, Subresource::None)?);
         admission::mutate(self, act, kind, "CREATE", &mut object, None)?;
         check_name(resource, &object)?;
         rules::validate_create(self, kind, &object)?;
@@ -47,9 +60,14 @@ impl State {
             metadata(&mut object).insert("generation".into(), json!(1));
         }
         rules::allocate(self, kind, None, &mut object)?;
-        tracking::track(act, kind, None, &mut object, crate::server::Subresource::None);
         let storage = at_rest(kind, &mut object);
-        let entry = self.commit(act, &storage, namespace, &name, object);
+        let managers = match ownership {
+            Ownership::Known(managers) => managers,
+            Ownership::Tracked => {
+                tracking::managers(act, kind, None, &object, sent.as_ref(), Subresource::None)
+            }
+        };
+        let entry = self.commit(act, &storage, namespace, &name, object, managers);
         Ok(Written { entry, created: true, warnings })
     }
 

@@ -67,7 +67,7 @@ impl State {
         if !stays {
             // Who watches is told that no grace is left before it is told that the pod is gone.
             if is_terminating(old) && object != *old {
-                self.commit(act, &kind.info.storage(), namespace, name, object);
+                self.commit(act, &kind.info.storage(), namespace, name, object, current.managers.clone());
             }
             let gone = self.erase(act, resource, namespace, name).unwrap_or(current);
             return Ok(Deleted::Gone(gone));
@@ -75,7 +75,8 @@ impl State {
         if object == *old {
             return Ok(Deleted::Waiting(current));
         }
-        Ok(Deleted::Waiting(self.commit(act, &kind.info.storage(), namespace, name, object)))
+        let managers = current.managers.clone();
+        Ok(Deleted::Waiting(self.commit(act, &kind.info.storage(), namespace, name, object, managers)))
     }
 
     /// Deletes every object that matches, as the list verb would select them.

@@ -7,6 +7,7 @@ use crate::server::options::{Act, Subresource};
 use crate::server::patching;
 use crate::server::state::{State, Written};
 use crate::server::status::Status;
+use crate::server::tracking::Ownership;
 use serde_json::json;
 
 impl State {
@@ -27,7 +28,7 @@ impl State {
             return self.apply(act, kind, namespace, name, subresource, body);
         }
         let current = self.current(&kind.resource, namespace, name)?;
-        let patched = patching::patch(patch, kind, &current.object, body)?;
+        let patched = patching::patch(patch, kind, &current, subresource, body)?;
         let uid = uid_of(&patched);
         // A version that is not the current one is a conflict before anything else is looked at.
         let current_version = version_of(&patched) == version_of(&current.object);
@@ -52,14 +53,13 @@ impl State {
         if current.is_none() && subresource != Subresource::None {
             return Err(Status::not_found(&kind.resource, name));
         }
-        let before = current.as_ref().map(|entry| &*entry.object);
-        let mut merged = patching::apply(act, kind, before, &applied, subresource)?;
+        let (mut merged, managers) = patching::apply(act, kind, current.as_deref(), &applied, subresource)?;
+        let ownership = Ownership::Known(managers);
         if current.is_some() {
-            self.replace(act, kind, namespace, name, subresource, merged, false)
+            self.replace(act, kind, namespace, name, subresource, merged, ownership)
         } else {
             metadata(&mut merged).insert("name".into(), json!(name));
-            let untracked = Act { track: false, ..act.clone() };
-            self.create(&untracked, kind, namespace, merged)
+            self.create_owned(act, kind, namespace, merged, ownership)
         }
     }
 }

@@ -1,14 +1,14 @@
 //! Update, of an object or one of its parts.
 
 use super::create::{check_type, place};
-use crate::schema::Resource;
+use crate::server::admission;
 use crate::server::kinds::Kind;
 use crate::server::object::{Entry, carry, finalizers, is_terminating, metadata, name_of, text, uid_of};
 use crate::server::options::{Act, Subresource};
 use crate::server::rules;
 use crate::server::state::{State, Written, at_rest};
 use crate::server::status::Status;
-use crate::server::{admission, tracking};
+use crate::server::tracking::{self, Ownership};
 use serde_json::{Value, json};
 
 impl State {
@@ -22,10 +22,10 @@ impl State {
         subresource: Subresource,
         object: Value,
     ) -> Result<Written, Status> {
-        self.replace(act, kind, namespace, name, subresource, object, true)
+        self.replace(act, kind, namespace, name, subresource, object, Ownership::Tracked)
     }
 
-    /// [`State::update`]; a server-side apply has already recorded its own fields (`track` false).
+    /// [`State::update`], by who may know already who manages the object then.
     #[allow(clippy::too_many_arguments)]
     pub(crate) fn replace(
         &mut self,
@@ -35,12 +35,13 @@ impl State {
         name: &str,
         subresource: Subresource,
         mut object: Value,
-        track: bool,
+        ownership: Ownership,
     ) -> Result<Written, Status> {
         self.committable()?;
         let resource = &kind.resource;
         let current = self.current(resource, namespace, name)?;
         check_type(resource, &mut object)?;
+        let sent = tracking::take_sent(&mut object);
         place(resource, namespace, &mut object)?;
         check_identity(kind, name, &current, &object)?;
         if subresource == Subresource::None && text(&object, "/metadata/resourceVersion").is_empty() {
@@ -50,40 +51,35 @@ impl State {
         keep_system_fields(old, &mut object);
         restrict(kind, subresource, old, &mut object);
         rules::prepare_update(kind, subresource, old, &mut object);
-        let warnings = self.prepare(act, kind, &mut object, Some(old))?;
+        let warnings = self.prepare(act, kind, &mut object, Some(old), subresource)?;
         admission::mutate(self, act, kind, "UPDATE", &mut object, Some(old))?;
         check_finalizers(kind, name, old, &object)?;
         rules::validate_update(kind, subresource, &object)?;
         admission::validate(self, act, kind, "UPDATE", Some(&object), Some(old))?;
-        bump_generation(kind, old, &mut object);
+        bump_generation(kind, subresource, old, &mut object);
         rules::allocate(self, kind, Some(old), &mut object)?;
         metadata(&mut object).insert("resourceVersion".into(), json!(text(old, "/metadata/resourceVersion")));
         let storage = at_rest(kind, &mut object);
-        if same(old, &object, track) {
+        // Who manages which field matters only to an apply.
+        let unmoved = match &ownership {
+            Ownership::Known(managers) => managers.same_but_for_times(&current.managers),
+            Ownership::Tracked => true,
+        };
+        if unmoved && same(kind, subresource, old, &object) {
             return Ok(Written { entry: current, created: false, warnings });
         }
-        if track {
-            tracking::track(act, kind, Some(old), &mut object, subresource);
-        }
-        let entry = if ends(kind, subresource, &object) {
-            self.store_last_version(act, &storage, namespace, name, object)
-        } else {
-            self.commit(act, &storage, namespace, name, object)
+        let managers = match ownership {
+            Ownership::Known(managers) => managers,
+            Ownership::Tracked => {
+                tracking::managers(act, kind, Some(&current), &object, sent.as_ref(), subresource)
+            }
         };
+        let last = ends(kind, subresource, &object);
+        let entry = self.commit(act, &storage, namespace, name, object, managers);
+        // The write that took the last finalizer: the object goes with it.
+        let gone = if last { self.erase(act, &storage, namespace, name) } else { None };
+        let entry = gone.unwrap_or(entry);
         Ok(Written { entry, created: false, warnings })
-    }
-
-    /// The write that took the last finalizer: the object goes with it.
-    fn store_last_version(
-        &mut self,
-        act: &Act,
-        storage: &Resource,
-        namespace: &str,
-        name: &str,
-        object: Value,
-    ) -> Entry {
-        let entry = self.commit(act, storage, namespace, name, object);
-        self.erase(act, storage, namespace, name).unwrap_or(entry)
     }
 }
 
@@ -125,9 +121,6 @@ fn keep_system_fields(old: &Value, object: &mut Value) {
         carry(before, metadata, field);
     }
     metadata.remove("selfLink");
-    if !metadata.contains_key("managedFields") {
-        carry(before, metadata, "managedFields");
-    }
 }
 
 /// Keeps everything the subresource doesn't stand for, and the other way round.
@@ -141,14 +134,11 @@ fn restrict(kind: &Kind, subresource: Subresource, old: &Value, object: &mut Val
         Subresource::None => {}
         Subresource::Status | Subresource::Approval => {
             let mut kept = old["metadata"].clone();
-            if let Some(kept) = kept.as_object_mut() {
-                if object["metadata"].get("managedFields").is_some() {
-                    carry(&object["metadata"], kept, "managedFields");
-                }
-                if keeps_metadata_on_status(kind) {
-                    for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
-                        carry(&object["metadata"], kept, field);
-                    }
+            if let Some(kept) = kept.as_object_mut()
+                && keeps_metadata_on_status(kind)
+            {
+                for field in ["labels", "annotations", "finalizers", "ownerReferences"] {
+                    carry(&object["metadata"], kept, field);
                 }
             }
             if let (Some(map), Some(before)) = (object.as_object_mut(), old.as_object()) {
@@ -199,8 +189,8 @@ fn check_finalizers(kind: &Kind, name: &str, old: &Value, object: &Value) -> Res
     Err(Status::invalid(&kind.resource, name, &[("metadata.finalizers", "FieldValueForbidden", why)]))
 }
 
-fn bump_generation(kind: &Kind, old: &Value, object: &mut Value) {
-    if !rules::has_generation(kind) {
+fn bump_generation(kind: &Kind, subresource: Subresource, old: &Value, object: &mut Value) {
+    if subresource == Subresource::Status || !rules::has_generation(kind) {
         return;
     }
     let differs = |object: &Value| {
@@ -222,40 +212,24 @@ fn bump_generation(kind: &Kind, old: &Value, object: &mut Value) {
     }
 }
 
-/// Whether nothing would change. Who manages which field matters only to an apply.
-fn same(old: &Value, object: &Value, ignore_managers: bool) -> bool {
-    if !ignore_managers {
-        return same_managers(old, object) && same(old, object, true);
-    }
+/// Whether nothing would change.
+fn same(kind: &Kind, subresource: Subresource, old: &Value, object: &Value) -> bool {
     let (Some(a), Some(b)) = (old.as_object(), object.as_object()) else { return old == object };
-    if a.iter().any(|(key, value)| key != "metadata" && b.get(key) != Some(value)) || a.len() != b.len() {
+    if subresource == Subresource::Status && !kind.custom {
+        // All but the status was put back as it was.
+        if a.get("status") != b.get("status") {
+            return false;
+        }
+    } else if a.iter().any(|(key, value)| key != "metadata" && b.get(key) != Some(value))
+        || a.len() != b.len()
+    {
         return false;
     }
     let empty = serde_json::Map::new();
     let (a, b) =
         (old["metadata"].as_object().unwrap_or(&empty), object["metadata"].as_object().unwrap_or(&empty));
-    let counts = |map: &serde_json::Map<String, Value>| {
-        map.iter().filter(|(key, value)| *key != "managedFields" && !value.is_null()).count()
-    };
-    counts(a) == counts(b)
-        && a.iter().filter(|(key, _)| *key != "managedFields").all(|(key, value)| b.get(key) == Some(value))
-}
-
-/// Compares managers without the times they last wrote.
-fn same_managers(old: &Value, object: &Value) -> bool {
-    let entries = |value: &Value| -> Vec<Value> {
-        let list =
-            value.pointer("/metadata/managedFields").and_then(Value::as_array).cloned().unwrap_or_default();
-        list.into_iter()
-            .map(|mut entry| {
-                if let Some(map) = entry.as_object_mut() {
-                    map.remove("time");
-                }
-                entry
-            })
-            .collect()
-    };
-    entries(old) == entries(object)
+    let counts = |map: &serde_json::Map<String, Value>| map.values().filter(|value| !value.is_null()).count();
+    counts(a) == counts(b) && a.iter().all(|(key, value)| b.get(key) == Some(value))
 }
 
 /// Whether this write is the last one of an object that waits to be deleted.
