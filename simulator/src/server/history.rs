@@ -4,9 +4,10 @@ use super::event::Change;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-/// How many changes are kept; a watch from before them gets 410 Gone. A cluster of a hundred nodes
-/// makes that many in the five minutes after which a real server compacts its own.
-const KEPT: usize = 10_000;
+/// How many changes are kept; a watch from before them gets 410 Gone. A cluster of a hundred nodes makes that many
+/// in two minutes, most of them signs of life. Whole objects that nobody will look at again cost by being cold
+/// memory: five times as many cost a twelfth of all time.
+const KEPT: usize = 2_000;
 
 /// The last changes of the store.
 pub(crate) struct History {
