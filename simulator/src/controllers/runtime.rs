@@ -5,10 +5,16 @@ use super::queue::Queue;
 use crate::server::{Changes, Event, EventKind, Status};
 use futures::FutureExt;
 use std::fmt::Debug;
+use std::time::Duration;
 use tokio::time::Instant;
 
 /// Keys that one controller handles before the others have their turn.
 const TURN: usize = 64;
+
+/// How long events about pods are gathered before anything is done about them: what their way to a controller takes
+/// on a real cluster. A node's kubelet writes the statuses of all its pods in one go, and each looked at by itself
+/// would have every Service, budget and DaemonSet counted anew.
+const GATHERED: Duration = Duration::from_millis(20);
 
 /// One control loop. It runs without awaiting anything: reads and writes are in process.
 pub(crate) trait Controller: Send + 'static {
@@ -112,16 +118,35 @@ fn offer(cx: &Cx, tasks: &mut [Box<dyn Task>], events: Vec<Event>) {
     }
 }
 
-/// Waits for an event or for the first key that is due.
+/// Whether an event may wait for others of its kind.
+fn may_wait(event: &Event) -> bool {
+    ["pods", "leases", "events"].contains(&event.resource.plural.as_ref())
+}
+
+/// Waits for an event, and for those that come with it, or for the first key that is due.
 async fn wait(cx: &Cx, tasks: &mut [Box<dyn Task>], changes: &mut Changes) {
     let due = tasks.iter().filter_map(|task| task.next_due()).min();
     let sleep = match due {
         Some(at) => tokio::time::sleep_until(at).boxed(),
         None => futures::future::pending().boxed(),
     };
-    tokio::select! {
+    let mut events = tokio::select! {
         biased;
-        events = changes.next() => offer(cx, tasks, events),
-        () = sleep => {}
+        events = changes.next() => events,
+        () = sleep => return,
+    };
+    let gathered = tokio::time::sleep(GATHERED);
+    tokio::pin!(gathered);
+    loop {
+        let patient = events.iter().all(may_wait);
+        offer(cx, tasks, events);
+        if !patient {
+            return;
+        }
+        events = tokio::select! {
+            biased;
+            () = &mut gathered => return,
+            more = changes.next() => more,
+        };
     }
 }
