@@ -1,6 +1,7 @@
-//! The project's chores: `cargo xtask test [TIER…] [--full]`, `cargo xtask lab …`.
+//! The project's chores: `cargo xtask test [TIER…] [--full]`, `cargo xtask bench …`, `cargo xtask lab …`.
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its user")]
 
+mod bench;
 mod command;
 mod lab;
 mod report;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]… [
   providers   providers against real sshds, a real libvirtd and the like; needs root
   lab         a real kubeadm cluster on machines made of namespaces; needs root
   lab --full  the same, and migrations of every combination: more than an hour
+usage: cargo xtask bench [--against BINARY] [WORKERS]…
+  what migrations of growing clusters cost, beside those of another build if one is named
 usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";
 
 fn main() -> ExitCode {
@@ -25,6 +28,10 @@ fn main() -> ExitCode {
         Some((chore, tiers)) if chore == "test" => match tier::parse(tiers) {
             Ok(tiers) => test::run(&tiers),
             Err(unknown) => usage(&format!("there is no tier {unknown:?}")),
+        },
+        Some((chore, words)) if chore == "bench" => match bench::parse(words) {
+            Ok(wish) => bench::run(&wish),
+            Err(problem) => usage(&problem),
         },
         Some((chore, words)) if chore == "lab" => lab::run(words),
         Some((chore, _)) => usage(&format!("there is no chore {chore:?}")),

@@ -14,6 +14,7 @@ use http_body_util::BodyExt;
 use ipnet::IpNet;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
@@ -30,7 +31,17 @@ pub(crate) struct Inner {
     pub(crate) tokens: Mutex<BTreeMap<String, Arc<serde_json::Value>>>,
     pub(crate) aggregated: Mutex<BTreeMap<(String, String), AggregatedHandler>>,
     pub(crate) documents: super::documents::Cache,
+    written: AtomicU64,
     state: Mutex<State>,
+}
+
+/// What a server has done so far, in figures that are the same on every machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Effort {
+    /// Versions of objects that were stored, the last ones of deleted objects among them.
+    pub versions: u64,
+    /// Bytes of JSON in answers and in what watches told.
+    pub bytes: u64,
 }
 
 /// The in-memory API server; cheap to clone.
@@ -49,6 +60,7 @@ impl Server {
             tokens: Mutex::default(),
             aggregated: Mutex::new(BTreeMap::new()),
             documents: super::documents::Cache::default(),
+            written: AtomicU64::new(0),
             state: Mutex::new(State::new(seed, clock)),
         }));
         super::bootstrap::bootstrap(&server);
@@ -57,6 +69,17 @@ impl Server {
 
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
         self.0.state.lock().expect("the state's lock is never poisoned: no code panics under it")
+    }
+
+    /// What the server has done so far.
+    pub fn effort(&self) -> Effort {
+        let versions = self.state().store.revision - super::store::FIRST_REVISION;
+        Effort { versions, bytes: self.0.written.load(Ordering::Relaxed) }
+    }
+
+    /// Notes that so many bytes of JSON were written to a client.
+    pub(crate) fn wrote(&self, bytes: usize) {
+        self.0.written.fetch_add(bytes as u64, Ordering::Relaxed);
     }
 
     /// The Kubernetes API as a router; other routers can be merged into it.

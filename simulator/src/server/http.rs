@@ -185,7 +185,12 @@ async fn answer(
     }
     let loses = faults.on_call(&["lost-response"], call).is_some();
     let response = match decide(server, parts, body, route, query, verb, client).await {
-        Ok(answer) => write(answer),
+        Ok(answer) => {
+            if let Answer::Json(_, body) | Answer::Warned(_, body, _) = &answer {
+                server.wrote(body.len());
+            }
+            write(answer)
+        }
         Err(status) => {
             if status.message.starts_with("etcdserver:") {
                 let timeout = server.state().etcd_timeout;

@@ -48,7 +48,7 @@ mod verbs;
 mod watch;
 mod watchers;
 
-pub use self::core::{AggregatedHandler, Server};
+pub use self::core::{AggregatedHandler, Effort, Server};
 pub use admission::{PolicyEvaluator, PolicyRequest};
 pub use direct::Direct;
 pub use event::{Changes, Event, EventKind};

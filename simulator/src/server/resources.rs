@@ -127,7 +127,12 @@ impl Target<'_> {
         }
         let written =
             watch::start(server, self.kind, selection, &asked.query, watcher, watch::Written(form))?;
-        Ok(Answer::Stream(Body::from_stream(written.map(|said| Ok::<_, Infallible>(said.freeze())))))
+        let server = server.clone();
+        let counted = written.map(move |said| {
+            server.wrote(said.len());
+            Ok::<_, Infallible>(said.freeze())
+        });
+        Ok(Answer::Stream(Body::from_stream(counted)))
     }
 
     fn one(&self, name: &str, subresource: Subresource) -> Result<Answer, Status> {

@@ -59,7 +59,7 @@ pub(crate) struct Account {
     pub(crate) steps: Vec<StepAccount>,
     /// How often each kind of waiting was told.
     pub(crate) waits: BTreeMap<String, u64>,
-    /// Requests that the API server saw.
+    /// Requests that the API server saw, versions of objects that it stored, bytes of JSON that it wrote.
     pub(crate) requests: Value,
     /// How long the run took in the cluster's own time.
     pub(crate) virtual_seconds: f64,
@@ -144,11 +144,17 @@ impl Source<'_> {
             invariant_violations,
             steps: timeline::steps(self.plan, entries),
             waits: timeline::waits(entries),
-            requests: json!({"total": self.cluster.server.requests().counts().values().sum::<u64>()}),
+            requests: self.requests(),
             virtual_seconds: virtual_seconds(entries),
             wall_seconds: (self.wall.as_secs_f64() * 1000.0).round() / 1000.0,
             journal: self.journal_path.clone(),
         }
+    }
+
+    fn requests(&self) -> Value {
+        let effort = self.cluster.server.effort();
+        let total: u64 = self.cluster.server.requests().counts().values().sum();
+        json!({"total": total, "versions": effort.versions, "bytes": effort.bytes})
     }
 
     fn verdict(&self, clean: bool) -> Verdict {
