@@ -90,8 +90,16 @@ fn named(pod: &Value, name: &str, protocol: &str) -> Option<i64> {
 
 /// The pods behind a Service with an address of this family, by the ports that they serve.
 pub(super) fn by_ports(service: &Value, behind: &[Object], family: &str) -> Vec<(Vec<Value>, Vec<Object>)> {
+    let mut behind =
+        behind.iter().filter(|pod| !pods::is_finished(pod) && address(pod, family).is_some()).peekable();
+    let by_name = items(service, "/spec/ports").iter().any(|port| port["targetPort"].is_string());
+    if !by_name {
+        // What a port is does not depend on the pod.
+        let Some(ports) = behind.peek().map(|pod| ports(service, pod)) else { return Vec::new() };
+        return vec![(ports, behind.cloned().collect())];
+    }
     let mut groups: BTreeMap<String, (Vec<Value>, Vec<Object>)> = BTreeMap::new();
-    for pod in behind.iter().filter(|pod| !pods::is_finished(pod) && address(pod, family).is_some()) {
+    for pod in behind {
         let ports = ports(service, pod);
         let group = groups.entry(json!(ports).to_string()).or_insert_with(|| (ports, Vec::new()));
         group.1.push(pod.clone());

@@ -2,7 +2,7 @@
 
 use super::addresses::{self, address, by_ports, families, hostname, labels, target};
 use crate::controllers::context::Cx;
-use crate::controllers::objects::{Key, is_terminating, text};
+use crate::controllers::objects::{Key, is_terminating, items, text};
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
 use crate::controllers::selected::Selected;
@@ -42,7 +42,11 @@ impl Controller for Endpoints {
         }
         let subsets = subsets(&service, &self.selected.pods(cx, key));
         let labels = labels(&service, &[MANAGED_BY]);
-        if found.is_some() {
+        if let Some(found) = found {
+            let there = items(&found, "/subsets");
+            if found["metadata"]["labels"] == labels && there == subsets {
+                return Ok(());
+            }
             let written = cx.edit(&ENDPOINTS, &key.0, &key.1, Subresource::None, |one| {
                 one["metadata"]["labels"] = labels.clone();
                 set_subsets(one, &subsets);
@@ -60,7 +64,7 @@ fn set_subsets(endpoints: &mut Value, subsets: &[Value]) {
         Some(map) if subsets.is_empty() => {
             map.remove("subsets");
         }
-        _ => endpoints["subsets"] = json!(subsets),
+        _ => endpoints["subsets"] = Value::Array(subsets.to_vec()),
     }
 }
 

@@ -3,8 +3,8 @@
 use super::addresses::{self, address, by_ports, families, hostname, labels, target};
 use crate::controllers::context::Cx;
 use crate::controllers::objects::{
-    Key, about, controller_of, controller_reference, is_terminating, key_of, name_of, namespace_of, text,
-    uid_of,
+    Key, about, controller_of, controller_reference, is_terminating, items, key_of, name_of, namespace_of,
+    text, uid_of,
 };
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
@@ -60,7 +60,7 @@ impl Controller for Slices {
                     pods.iter().map(|pod| endpoint(cx, &service, pod, &family)).collect();
                 let at = free.iter().position(|slice| {
                     slice["addressType"] == family.as_str()
-                        && (slice["ports"] == json!(ports) || groups_of(slice) == 0 || endpoints.is_empty())
+                        && (items(slice, "/ports") == ports || groups_of(slice) == 0 || endpoints.is_empty())
                 });
                 let slice = at.map(|at| free.remove(at));
                 write(cx, &service, slice.as_deref(), &family, &ports, &endpoints)?;
@@ -122,11 +122,15 @@ fn write(
         ],
     );
     if let Some(slice) = slice {
+        let there = items(slice, "/endpoints") == endpoints && items(slice, "/ports") == ports;
+        if there && slice["metadata"]["labels"] == labels {
+            return Ok(());
+        }
         let (namespace, name) = key_of(slice);
         let written = cx.edit(&ENDPOINT_SLICES, &namespace, &name, Subresource::None, |slice| {
             slice["metadata"]["labels"] = labels.clone();
-            slice["endpoints"] = json!(endpoints);
-            slice["ports"] = json!(ports);
+            slice["endpoints"] = Value::Array(endpoints.to_vec());
+            slice["ports"] = Value::Array(ports.to_vec());
         });
         return written.map(|_| ());
     }

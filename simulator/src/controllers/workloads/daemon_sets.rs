@@ -16,6 +16,7 @@ use crate::schema::builtin::{DAEMON_SETS, NODES, PODS};
 use crate::server::{Event, Object, Status};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// The label with the hash of the template that a pod was made from.
@@ -27,11 +28,21 @@ pub(crate) struct DaemonSets {
     orphans: Orphans,
     sets: BTreeSet<Key>,
     nodes: BTreeMap<String, Object>,
+    /// Where each set's pods may be, as long as neither the set nor what it looks at of a Node changes.
+    places: BTreeMap<Key, (String, Arc<Places>)>,
 }
+
+/// What a DaemonSet wants of every node.
+type Places = BTreeMap<String, Place>;
 
 impl DaemonSets {
     pub(crate) fn new() -> Self {
-        Self { orphans: Orphans::new(PODS), sets: BTreeSet::new(), nodes: BTreeMap::new() }
+        Self {
+            orphans: Orphans::new(PODS),
+            sets: BTreeSet::new(),
+            nodes: BTreeMap::new(),
+            places: BTreeMap::new(),
+        }
     }
 
     fn notice_node(&mut self, event: &Event, queue: &mut Queue<Key>) {
@@ -44,6 +55,7 @@ impl DaemonSets {
             None => self.nodes.remove(&name),
         };
         if before != after {
+            self.places.clear();
             self.sets.iter().for_each(|key| queue.add(key.clone()));
         }
     }
@@ -107,6 +119,7 @@ impl Controller for DaemonSets {
                 Some(_) => self.sets.insert(key.clone()),
                 None => self.sets.remove(&key),
             };
+            self.places.remove(&key);
             queue.add(key);
         } else if about(event, &NODES) {
             self.notice_node(event, queue);
@@ -126,7 +139,7 @@ impl Controller for DaemonSets {
         }
         self.orphans.adopt(cx, &DAEMON_SETS, &set)?;
         let hash = revisions::current(cx, &DAEMON_SETS, &set)?;
-        let places = self.places(&set);
+        let places = self.places(key, &set);
         let mut seen = Seen::of(cx, &set);
         let managed = manage(cx, &set, &places, &seen.pods, &hash, queue, key);
         if managed.is_ok() && text(&set, "/spec/updateStrategy/type") != "OnDelete" {
@@ -148,7 +161,19 @@ pub(super) struct Place {
 }
 
 impl DaemonSets {
-    fn places(&self, set: &Value) -> BTreeMap<String, Place> {
+    fn places(&mut self, key: &Key, set: &Value) -> Arc<Places> {
+        let version = format!("{}/{}", uid_of(set), number(set, "/metadata/generation", 0));
+        match self.places.get(key) {
+            Some((known, places)) if *known == version => places.clone(),
+            _ => {
+                let places = Arc::new(self.look_at_nodes(set));
+                self.places.insert(key.clone(), (version, places.clone()));
+                places
+            }
+        }
+    }
+
+    fn look_at_nodes(&self, set: &Value) -> Places {
         let spec = &set["spec"]["template"]["spec"];
         let tolerations = tolerations(spec);
         let named = spec["nodeName"].as_str().unwrap_or("");

@@ -6,6 +6,7 @@ use crate::controllers::objects::{
 };
 use crate::schema::Resource;
 use crate::schema::builtin::CONTROLLER_REVISIONS;
+use crate::server::object::at;
 use crate::server::{Object, Status, Subresource};
 use serde_json::{Value, json};
 
@@ -20,6 +21,16 @@ pub(super) fn all(cx: &Cx, owner: &Value) -> Vec<Object> {
     found
 }
 
+/// Whether a revision holds the owner's present template.
+fn holds(revision: &Value, owner: &Value) -> bool {
+    let held = at(revision, "/data/spec/template").and_then(Value::as_object);
+    let template = at(owner, "/spec/template").and_then(Value::as_object);
+    let (Some(held), Some(template)) = (held, template) else { return false };
+    held.len() == template.len() + 1
+        && held.get("$patch").is_some_and(|directive| directive == "replace")
+        && template.iter().all(|(name, field)| held.get(name) == Some(field))
+}
+
 fn data(owner: &Value) -> Value {
     let mut template = owner["spec"]["template"].clone();
     template["$patch"] = json!("replace");
@@ -28,10 +39,9 @@ fn data(owner: &Value) -> Value {
 
 /// The hash of the present template's revision, which is made, or made the newest, as needed.
 pub(super) fn current(cx: &Cx, resource: &Resource, owner: &Value) -> Result<String, Status> {
-    let wanted = data(owner);
     let found = all(cx, owner);
     let newest = found.last().map_or(0, |one| number(one, "/revision", 0));
-    let same = found.iter().rev().find(|one| one["data"] == wanted);
+    let same = found.iter().rev().find(|one| holds(one, owner));
     if let Some(same) = same {
         if number(same, "/revision", 0) < newest {
             let patch = json!({"revision": newest + 1});
@@ -42,6 +52,7 @@ pub(super) fn current(cx: &Cx, resource: &Resource, owner: &Value) -> Result<Str
         }
         return Ok(text(&same["metadata"]["labels"], &format!("/{HASH}")).to_owned());
     }
+    let wanted = data(owner);
     let hash = short_hash(&[&wanted.to_string(), uid_of(owner)]);
     let mut labels = owner["spec"]["template"]["metadata"]["labels"].clone();
     if labels.is_null() {
