@@ -60,7 +60,7 @@ async fn proxy(context: &ProgramContext) -> Result<(), Fatal> {
         text(&config, "/clusterCIDR").clone_into(&mut cidr);
     }
     let api = Api::new(context.client.clone());
-    let synced = patiently(context.durations.program_retry, || api.list("/api/v1/services"));
+    let synced = patiently(context.durations.program_retry, || api.answers("/api/v1/services"));
     if unless_stopped(context, synced).await.is_none() {
         return Ok(());
     }
@@ -78,7 +78,7 @@ async fn dns(context: &ProgramContext) -> Result<(), Fatal> {
         return Err(Fatal::Because(format!("open {path}: no such file or directory")));
     }
     let api = Api::new(context.client.clone());
-    let synced = patiently(context.durations.program_retry, || api.list("/api/v1/services"));
+    let synced = patiently(context.durations.program_retry, || api.answers("/api/v1/services"));
     if unless_stopped(context, synced).await.is_none() {
         return Ok(());
     }

@@ -173,7 +173,10 @@ fn changes(api: Api, path: String, counts: Counts, retry: Duration) -> BoxStream
                 };
                 match opened.await {
                     Ok((known, events)) => {
-                        return Some((session(counts, known.iter().map(uid).collect(), events), ()));
+                        return Some((
+                            session(counts, known.iter().map(|object| uid(object)).collect(), events),
+                            (),
+                        ));
                     }
                     Err(_) => tokio::time::sleep(retry).await,
                 }

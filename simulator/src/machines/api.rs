@@ -15,7 +15,7 @@ use kube::client::Body;
 use kube::core::WatchEvent;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::server::Status;
 use crate::server::passing::{Accepts, Passed, Told};
@@ -168,6 +168,7 @@ impl Api {
         let mut response = self.client.send(request).await?;
         match response.extensions_mut().remove::<Passed>() {
             Some(Passed::Object(object)) => Ok(Answer::Object(object)),
+            Some(Passed::List(items, revision)) => Ok(Answer::List(items, revision)),
             _ if is_failure(&response) => Err(failure_of(response).await),
             _ => Ok(Answer::Json(body_of(response).await?)),
         }
@@ -176,6 +177,10 @@ impl Api {
     async fn send(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<Value, ApiFailure> {
         match self.answer(method, path, body, kind).await? {
             Answer::Object(object) => Ok(Arc::unwrap_or_clone(object)),
+            Answer::List(items, revision) => {
+                let items: Vec<&Value> = items.iter().map(|item| &**item).collect();
+                Ok(json!({"metadata": {"resourceVersion": revision.to_string()}, "items": items}))
+            }
             Answer::Json(text) => parsed(&text),
         }
     }
@@ -201,12 +206,16 @@ impl Api {
     }
 
     /// The items of a list, and the list's resource version.
-    pub(crate) async fn list(&self, path: &str) -> Result<(Vec<Value>, String), ApiFailure> {
-        Ok(taken_apart(self.get(path).await?))
+    pub(crate) async fn list(&self, path: &str) -> Result<(Vec<Arc<Value>>, String), ApiFailure> {
+        match self.answer(Method::GET, path, Vec::new(), PLAIN).await? {
+            Answer::List(items, revision) => Ok((items.to_vec(), revision.to_string())),
+            Answer::Object(object) => Ok(taken_apart(Arc::unwrap_or_clone(object))),
+            Answer::Json(text) => Ok(taken_apart(parsed(&text)?)),
+        }
     }
 
     /// The same with the objects' metadata only, for who needs no more than their names.
-    pub(crate) async fn list_metadata(&self, path: &str) -> Result<(Vec<Value>, String), ApiFailure> {
+    pub(crate) async fn list_metadata(&self, path: &str) -> Result<(Vec<Arc<Value>>, String), ApiFailure> {
         let request = request(Method::GET, path, Vec::new(), PLAIN, METADATA)?;
         Ok(taken_apart(self.client.request::<Value>(request).await?))
     }
@@ -269,9 +278,20 @@ impl Api {
         &self,
         path: &str,
     ) -> Result<(Vec<T>, String), ApiFailure> {
-        let request = request(Method::GET, path, Vec::new(), PLAIN, PLAIN)?;
-        let list = self.client.request::<Typed<T>>(request).await?;
-        Ok((list.items, list.metadata.resource_version))
+        match self.answer(Method::GET, path, Vec::new(), PLAIN).await? {
+            Answer::List(items, revision) => {
+                let items = items.iter().map(|item| T::deserialize(&**item)).collect::<Result<_, _>>();
+                Ok((items.map_err(unreadable)?, revision.to_string()))
+            }
+            Answer::Object(object) => {
+                let list = Typed::<T>::deserialize(&*object).map_err(unreadable)?;
+                Ok((list.items, list.metadata.resource_version))
+            }
+            Answer::Json(text) => {
+                let list = parsed::<Typed<T>>(&text)?;
+                Ok((list.items, list.metadata.resource_version))
+            }
+        }
     }
 
     /// Follows a collection from a resource version on; `query` is added to the path.
@@ -325,6 +345,8 @@ impl Api {
 enum Answer {
     /// An object that it handed over.
     Object(Arc<Value>),
+    /// The objects of a list, and its revision.
+    List(Arc<[Arc<Value>]>, u64),
     /// JSON.
     Json(Bytes),
 }
@@ -420,10 +442,10 @@ struct ListMetadata {
 }
 
 /// The items of a list, and its resource version.
-fn taken_apart(mut list: Value) -> (Vec<Value>, String) {
+fn taken_apart(mut list: Value) -> (Vec<Arc<Value>>, String) {
     let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
     match list["items"].take() {
-        Value::Array(items) => (items, version),
+        Value::Array(items) => (items.into_iter().map(Arc::new).collect(), version),
         _ => (Vec::new(), version),
     }
 }

@@ -36,6 +36,8 @@ pub(crate) type Events = BoxStream<'static, Vec<Told>>;
 pub(crate) enum Passed {
     /// An object.
     Object(Object),
+    /// All objects of a list, and its revision.
+    List(Arc<[Object]>, u64),
     /// A watch. The extensions of a response can be copied, a stream can't: the first who asks gets it.
     Watch(Arc<Mutex<Option<Events>>>),
 }

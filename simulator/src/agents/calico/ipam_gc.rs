@@ -1,6 +1,7 @@
 //! Addresses and blocks of nodes that are gone.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -9,7 +10,7 @@ use crate::machines::cni::calico::Datastore;
 use crate::machines::cni::release::release;
 
 /// The names of some objects.
-pub(super) fn names(objects: &[Value]) -> BTreeSet<String> {
+pub(super) fn names(objects: &[Arc<Value>]) -> BTreeSet<String> {
     objects.iter().map(|object| text(object, "/metadata/name").to_owned()).collect()
 }
 
@@ -25,7 +26,7 @@ pub(super) async fn collect(datastore: &Datastore, nodes: &BTreeSet<String>) -> 
             gone.entry(node.to_owned()).or_default();
         }
     }
-    for attribute in blocks.iter().flat_map(attributes) {
+    for attribute in blocks.iter().flat_map(|block| attributes(block)) {
         let node = text(attribute, "/secondary/node");
         if !node.is_empty() && !nodes.contains(node) {
             gone.entry(node.to_owned()).or_default().insert(text(attribute, "/handle_id").to_owned());

@@ -1,5 +1,7 @@
 //! Bringing objects into the shape that the operator wants.
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value, json};
 
 use crate::machines::api::{Api, ApiFailure, path, text};
@@ -99,7 +101,8 @@ impl<'a> Applier<'a> {
             let name = &desired["metadata"]["name"];
             let found = all.into_iter().find(|object| object["metadata"]["name"] == *name);
             // The items of a list don't say what they are.
-            return Ok(found.map(|mut object| {
+            return Ok(found.map(|object| {
+                let mut object = Arc::unwrap_or_clone(object);
                 for field in ["apiVersion", "kind"] {
                     object[field] = desired[field].clone();
                 }

@@ -36,7 +36,7 @@ use super::machine::Machine;
 #[derive(Debug)]
 enum Message {
     /// All pods of the node, after a list.
-    Listed(Vec<Value>),
+    Listed(Vec<Arc<Value>>),
     /// One pod came or changed.
     Applied(Arc<Value>),
     /// One pod is gone.
@@ -244,7 +244,7 @@ impl Kubelet {
         }
     }
 
-    fn listed(&mut self, pods: Vec<Value>) {
+    fn listed(&mut self, pods: Vec<Arc<Value>>) {
         let seen: BTreeSet<String> = pods.iter().map(|pod| text(pod, "/metadata/uid").to_owned()).collect();
         let gone: Vec<Value> = self
             .pods
@@ -257,7 +257,7 @@ impl Kubelet {
             self.deleted(&pod);
         }
         for pod in pods {
-            self.applied(Arc::new(pod));
+            self.applied(pod);
         }
     }
 

@@ -1,5 +1,7 @@
 //! Volumes that a pod waits for: attachments of CSI volumes, ConfigMaps and Secrets.
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::environment;
@@ -72,7 +74,7 @@ async fn attached(
     worker.volumes.insert(unique);
     let (attachments, _) =
         session.api.list(ATTACHMENTS).await.map_err(|failure| waiting(&failure.to_string()))?;
-    let ours = |attachment: &&Value| {
+    let ours = |attachment: &&Arc<Value>| {
         text(attachment, "/spec/nodeName") == session.node
             && text(attachment, "/spec/source/persistentVolumeName") == volume_name
     };
