@@ -51,12 +51,12 @@ impl Selected {
         let (namespace, name) = key_of(event.object());
         let space = self.namespaces.entry(namespace.clone()).or_default();
         let labels = event.new.as_ref().map(|pod| &pod["metadata"]["labels"]);
-        let (before, owners) = space.pods.remove(&name).unwrap_or_default();
-        if labels == Some(&before) {
-            let keys = owners.iter().map(|owner| (namespace.clone(), owner.clone())).collect();
-            space.pods.insert(name, (before, owners));
-            return keys;
+        if let Some((before, owners)) = space.pods.get(&name)
+            && labels == Some(before)
+        {
+            return owners.iter().map(|owner| (namespace.clone(), owner.clone())).collect();
         }
+        let (_, owners) = space.pods.remove(&name).unwrap_or_default();
         let mut touched = owners.clone();
         for owner in owners {
             if let Some((_, members)) = space.owners.get_mut(&owner) {

@@ -18,9 +18,9 @@ pub(super) fn notice(event: &Event, selected: &mut Selected, queue: &mut Queue<K
         queue.add(key);
     } else if about(event, &PODS) {
         let same = matches!((&event.old, &event.new), (Some(old), Some(new)) if shows(old) == shows(new));
-        let touched = selected.notice_pod(event);
+        // One that shows the same has the same labels, too: it is selected as before.
         if !same {
-            queue.add_all(touched);
+            queue.add_all(selected.notice_pod(event));
         }
     }
 }

@@ -58,10 +58,11 @@ impl Controller for ReplicaSets {
     fn sync(&mut self, cx: &Cx, key: &Key, queue: &mut Queue<Key>) -> Result<(), Status> {
         let Some(set) = cx.get(&REPLICA_SETS, &key.0, &key.1) else { return Ok(()) };
         self.orphans.adopt(cx, &REPLICA_SETS, &set)?;
+        let before = cx.direct.revision();
         let mut all = pods::managed(cx, uid_of(&set));
         let active: Vec<Object> = all.iter().filter(|pod| pods::is_active(pod)).cloned().collect();
         let outcome = if is_terminating(&set) { Ok(()) } else { manage(cx, &set, active) };
-        if outcome.is_ok() {
+        if outcome.is_ok() && cx.direct.revision() != before {
             all = pods::managed(cx, uid_of(&set));
         }
         let (status, soonest) = status(cx, &set, &all, outcome.as_ref().err());
