@@ -6,6 +6,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+/// What runs libvirtd; its argument is a folder for everything that libvirtd writes.
+pub const SCRIPT: &str = include_str!("libvirtd.sh");
+
 /// How long libvirtd may take until it answers. The first question makes it ask QEMU what it can do.
 const START: Duration = Duration::from_secs(90);
 
@@ -49,17 +52,22 @@ pub struct Site {
 }
 
 impl Site {
-    /// Starts one with an empty pool.
+    /// Starts one with an empty pool and a network of its own, in which nothing else is.
     pub fn new() -> Self {
-        let folder = tempfile::Builder::new().prefix("rp-libvirt-").tempdir().expect("a folder");
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/site/libvirtd.sh");
-        let log = std::fs::File::create(folder.path().join("libvirtd.log")).expect("a log");
         let mut first = Command::new("setpriv");
-        first.args(["--pdeathsig", "KILL", "unshare", "--mount", "--net", "--pid", "--fork"]);
-        first.args(["--kill-child", "--mount-proc", "sh"]).arg(script).arg(folder.path());
+        first.args(["--pdeathsig", "KILL", "unshare", "--net"]);
+        Self::within(first)
+    }
+
+    /// Starts one with an empty pool, by a command that takes the words of another and runs it in some network.
+    pub fn within(mut first: Command) -> Self {
+        let folder = tempfile::Builder::new().prefix("rp-libvirt-").tempdir().expect("a folder");
+        let log = std::fs::File::create(folder.path().join("libvirtd.log")).expect("a log");
+        first.args(["unshare", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"]);
+        first.args(["sh", "-c", SCRIPT, "libvirtd.sh"]).arg(folder.path());
         let log_too = log.try_clone().expect("a log");
         first.stdin(Stdio::null()).stdout(log).stderr(log_too);
-        let site = Self { first: first.spawn().expect("setpriv starts"), folder };
+        let site = Self { first: first.spawn().expect("it starts"), folder };
         site.until_it_answers();
         std::fs::create_dir(site.path("pool")).expect("a folder");
         let pool = site.path("pool").display().to_string();
@@ -99,6 +107,18 @@ impl Site {
         said
     }
 
+    /// An image, raw bytes, whose boot sector halts the processor: it costs the host nothing.
+    pub fn image_that_halts(&self) {
+        // cli; hlt; jmp to the hlt.
+        let mut sector = vec![0xfa, 0xf4, 0xeb, 0xfd];
+        sector.resize(510, 0);
+        sector.extend([0x55, 0xaa]);
+        let file = self.path("sector");
+        std::fs::write(&file, sector).expect("it is written");
+        self.virsh(&["vol-create-as", "pool", "image", "1M", "--format", "raw"]);
+        self.virsh(&["vol-upload", "--pool", "pool", "image", &file.display().to_string()]);
+    }
+
     /// A domain that others made, as a user's old node is one; off.
     pub fn define(&self, xml: &str) -> String {
         let file = self.path("definition.xml");
@@ -129,13 +149,13 @@ impl Drop for Site {
     }
 }
 
-/// An old node with a disk of its own.
-pub fn old_node(name: &str, disk: &Path) -> String {
+/// An old node with a disk of its own, and further devices.
+pub fn old_node(name: &str, disk: &Path, format: &str, devices: &str) -> String {
     format!(
         "<domain type='qemu'><name>{name}</name><memory unit='MiB'>64</memory><vcpu>1</vcpu>
         <os><type arch='x86_64' machine='q35'>hvm</type></os><features><acpi/></features>
-        <devices><disk type='file' device='disk'><driver name='qemu' type='qcow2'/><source file='{}'/>
-        <target dev='vda' bus='virtio'/></disk></devices></domain>",
+        <devices><disk type='file' device='disk'><driver name='qemu' type='{format}'/><source file='{}'/>
+        <target dev='vda' bus='virtio'/></disk>{devices}</devices></domain>",
         disk.display()
     )
 }
