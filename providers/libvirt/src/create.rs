@@ -1,5 +1,6 @@
 //! `create`: a domain that replank can always find again, then its volumes, then its start.
 
+use crate::acceleration::Chosen;
 use crate::definition::Definition;
 use crate::domain::{Domain, Power};
 use crate::hypervisor::Hypervisor;
@@ -8,7 +9,7 @@ use crate::volumes::{New, Part, name};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use replank_cloud_init::{MetaData, Seed};
-use replank_provider_protocol::verbs::{CreateParams, MachineSpec, Mutation};
+use replank_provider_protocol::verbs::{CreateParams, MachineSpec, Mutation, Progress};
 use replank_provider_protocol::{ErrorCode, MachineId, ProviderError};
 use sha2::{Digest as _, Sha256};
 
@@ -18,7 +19,12 @@ fn invalid(message: String) -> ProviderError {
 
 /// The id of the machine that an operation makes: whoever asks again means the same one.
 pub fn id(mutation: &Mutation) -> MachineId {
-    let digest = Sha256::digest(format!("{}\n{}", mutation.cluster, mutation.operation));
+    id_of(&format!("{}\n{}", mutation.cluster, mutation.operation))
+}
+
+/// A UUID that a text leads to.
+pub(crate) fn id_of(text: &str) -> MachineId {
+    let digest = Sha256::digest(text);
     let mut bytes = [0; 16];
     bytes.copy_from_slice(&digest[..16]);
     // Version 8 of RFC 9562: made by a rule of one's own.
@@ -59,7 +65,7 @@ impl Hypervisor {
     ///
     /// # Errors
     /// When libvirt refuses it, or there is one of another making.
-    pub async fn create(&self, params: &CreateParams) -> Result<MachineId, ProviderError> {
+    pub async fn create(&self, params: &CreateParams) -> Result<Progress<MachineId>, ProviderError> {
         let id = id(&params.mutation);
         let seed = seed(&id, params)?;
         let domains = self.domains().await?;
@@ -68,13 +74,16 @@ impl Hypervisor {
         }
         let (made, power) = match domains.iter().find(|d| d.id == id) {
             Some(known) => match known.mark.made.as_ref().filter(|made| is_of(made, known, params)) {
-                Some(made) if made.phase == Phase::Started => return Ok(id),
+                Some(made) if made.phase == Phase::Started => return Ok(Progress::Done { value: id }),
                 Some(made) => (made.clone(), known.power),
                 None => return Err(of_another_making(params)),
             },
             None => {
                 name_is_free(&domains, Some(&id), &params.spec.name)?;
-                (self.announce(&id, params).await?, Power::Off)
+                match self.announce(&id, params).await? {
+                    Progress::Done { value: made } => (made, Power::Off),
+                    Progress::Pending { message } => return Ok(Progress::Pending { message }),
+                }
             }
         };
         if power == Power::Off {
@@ -83,11 +92,11 @@ impl Hypervisor {
         }
         let made = Made { phase: Phase::Started, ..made };
         self.keep(&id, Power::On, &Mark { made: Some(made), snapshots: Vec::new() }).await?;
-        Ok(id)
+        Ok(Progress::Done { value: id })
     }
 
     /// Defines the domain before anything of it exists: at no time is there something that `list` does not show.
-    async fn announce(&self, id: &MachineId, params: &CreateParams) -> Result<Made, ProviderError> {
+    async fn announce(&self, id: &MachineId, params: &CreateParams) -> Result<Progress<Made>, ProviderError> {
         let Mutation { operation, run, cluster, .. } = &params.mutation;
         let made = Made {
             cluster: cluster.clone(),
@@ -98,27 +107,61 @@ impl Hypervisor {
             phase: Phase::Defined,
         };
         let like = self.next_start(&params.spec.like).await?;
+        let template = self.template()?;
+        let acceleration = match &template {
+            // It says so itself.
+            Some(_) => Chosen::Kvm,
+            None => match self.acceleration(&like).await? {
+                Progress::Done { value } => value,
+                Progress::Pending { message } => return Ok(Progress::Pending { message }),
+            },
+        };
         let file = |part| self.path(&name(id, part));
         let definition = Definition {
             id,
             name: &params.spec.name,
             mark: &Mark { made: Some(made.clone()), snapshots: Vec::new() },
             settings: &self.settings,
+            acceleration,
             like: &like,
             disk: &file(Part::Disk),
             seed: &file(Part::Seed),
             console: &file(Part::Console),
         };
-        self.define(&definition.xml()).await.map_err(|error| match error {
+        let xml = match &template {
+            Some((path, text)) => crate::template::fill(text, &definition)
+                .map_err(|e| invalid(format!("provider.settings.template: {path} can't be used: {e}")))?,
+            None => definition.xml(),
+        };
+        self.define(&xml).await.map_err(|error| match error {
             error if error.says(&["already exists with uuid"]) => of_another_making(params),
             error => error.into(),
         })?;
-        Ok(made)
+        Ok(Progress::Done { value: made })
+    }
+
+    /// The user's template and where it lies, if there is one.
+    fn template(&self) -> Result<Option<(String, String)>, ProviderError> {
+        let Some(path) = &self.settings.template else { return Ok(None) };
+        let shown = path.display().to_string();
+        let unreadable = |e| invalid(format!("provider.settings.template: {shown} can't be read: {e}"));
+        let text = std::fs::read_to_string(path).map_err(unreadable)?;
+        Ok(Some((shown, text)))
+    }
+
+    /// Makes a disk over the image.
+    pub(crate) async fn make_disk(&self, name: &str) -> Result<(), ProviderError> {
+        let capacity = match self.settings.disk_gib {
+            Some(size) => size * 1024 * 1024 * 1024,
+            None => self.image_capacity().await?,
+        };
+        let (path, format) = (self.path(&self.settings.image), self.settings.image_format.name());
+        let over = Some((path.as_str(), format));
+        Ok(self.make(&New { name, format: "qcow2", capacity, over }).await?)
     }
 
     /// Makes the volumes anew. What an ended attempt left may be half of one, and was never used.
     async fn furnish(&self, id: &MachineId, seed: &[u8]) -> Result<(), ProviderError> {
-        let image = self.settings.image.as_str();
         let known = self.volumes().await?;
         let (disk, volume, console) = (name(id, Part::Disk), name(id, Part::Seed), name(id, Part::Console));
         for name in [&disk, &volume, &console] {
@@ -126,13 +169,7 @@ impl Hypervisor {
                 self.remove(name).await?;
             }
         }
-        let capacity = match self.settings.disk_gi_b {
-            Some(size) => size * 1024 * 1024 * 1024,
-            None => self.image_capacity().await?,
-        };
-        let over = (self.path(image), self.settings.image_format.name());
-        let over = Some((over.0.as_str(), over.1));
-        self.make(&New { name: &disk, format: "qcow2", capacity, over }).await?;
+        self.make_disk(&disk).await?;
         let capacity = seed.len() as u64;
         self.make(&New { name: &volume, format: "raw", capacity, over: None }).await?;
         self.fill(&volume, seed).await?;

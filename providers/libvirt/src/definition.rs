@@ -1,5 +1,6 @@
 //! The XML of a new domain, from typed values.
 
+use crate::acceleration::Chosen;
 use crate::domain::{AGENT, Domain};
 use crate::mark::Mark;
 use crate::settings::{Firmware, Settings};
@@ -17,6 +18,8 @@ pub struct Definition<'a> {
     pub mark: &'a Mark,
     /// What the user wants.
     pub settings: &'a Settings,
+    /// Whether the processor helps.
+    pub acceleration: Chosen,
     /// The machine whose place it takes.
     pub like: &'a Domain,
     /// The file of its disk.
@@ -31,10 +34,16 @@ impl Definition<'_> {
     /// The document.
     pub fn xml(&self) -> String {
         let Self { settings, like, .. } = self;
-        let memory = settings.memory_mi_b.unwrap_or(like.memory_mi_b);
-        let processor = Element::new("cpu").with("mode", settings.acceleration.processor());
+        let memory = settings.memory_mib.unwrap_or(like.memory_mib);
+        let processor = match &settings.processor {
+            None => Element::new("cpu").with("mode", self.acceleration.processor()),
+            Some(model) => Element::new("cpu")
+                .with("mode", "custom")
+                .with("match", "exact")
+                .child(Element::new("model").with("fallback", "forbid").text(model)),
+        };
         Element::new("domain")
-            .with("type", settings.acceleration.domain_type())
+            .with("type", self.acceleration.domain_type())
             .child(Element::new("name").text(self.name))
             .child(Element::new("uuid").text(self.id))
             .child(Element::new("metadata").child(self.mark.element()))
@@ -66,20 +75,31 @@ impl Definition<'_> {
     }
 
     fn devices(&self) -> Element {
-        let disk = disk(self.disk, "qcow2", "vda");
-        let seed = disk_of_seed(self.seed);
-        let source = Element::new("source").with("path", self.console).with("append", "on");
-        let console = Element::new("serial").with("type", "file").child(source);
-        let target = Element::new("target").with("type", "virtio").with("name", AGENT);
-        let agent = Element::new("channel").with("type", "unix").child(target);
         let random = Element::new("backend").with("model", "random").text("/dev/urandom");
         Element::new("devices")
-            .child(disk)
-            .child(seed)
+            .child(disk(self.disk, "qcow2", "vda"))
+            .child(self.seed_disk("vdb"))
             .children(self.interfaces())
-            .child(console)
-            .child(agent)
+            .child(self.serial())
+            .child(Self::agent())
             .child(Element::new("rng").with("model", "virtio").child(random))
+    }
+
+    /// The seed, on virtio, which every kernel for virtual machines can read: some have no driver for a CD-ROM.
+    pub(crate) fn seed_disk(&self, target: &str) -> Element {
+        disk(self.seed, "raw", target).child(Element::new("readonly"))
+    }
+
+    /// The console, in a file that libvirt can be asked for.
+    pub(crate) fn serial(&self) -> Element {
+        let source = Element::new("source").with("path", self.console).with("append", "on");
+        Element::new("serial").with("type", "file").child(source)
+    }
+
+    /// The guest agent's channel.
+    pub(crate) fn agent() -> Element {
+        let target = Element::new("target").with("type", "virtio").with("name", AGENT);
+        Element::new("channel").with("type", "unix").child(target)
     }
 
     fn interfaces(&self) -> Vec<Element> {
@@ -105,9 +125,4 @@ fn disk(path: &str, format: &str, target: &str) -> Element {
         .child(Element::new("driver").with("name", "qemu").with("type", format))
         .child(Element::new("source").with("file", path))
         .child(Element::new("target").with("dev", target).with("bus", "virtio"))
-}
-
-/// On virtio, which every kernel for virtual machines can read: some have no driver for a CD-ROM.
-fn disk_of_seed(path: &str) -> Element {
-    disk(path, "raw", "vdb").child(Element::new("readonly"))
 }

@@ -23,7 +23,7 @@ pub struct Domain {
     /// What replank keeps with it.
     pub mark: Mark,
     /// Memory in MiB.
-    pub memory_mi_b: u64,
+    pub memory_mib: u64,
     /// How many processors.
     pub vcpus: u32,
     /// Its disks, those with a medium of their own.
@@ -126,7 +126,7 @@ impl Domain {
             name,
             power,
             mark: mark(root)?,
-            memory_mi_b: memory(root),
+            memory_mib: memory(root),
             vcpus: text("vcpu").parse().unwrap_or(1),
             disks,
             interfaces,

@@ -1,5 +1,6 @@
 //! Domains, as libvirt has them.
 
+use crate::acceleration::Trial;
 use crate::domain::{Domain, Power};
 use crate::mark::{Mark, NAMESPACE, PREFIX};
 use crate::settings::Settings;
@@ -21,6 +22,8 @@ pub struct Hypervisor {
     pub settings: Settings,
     /// Where the pool's volumes lie on libvirt's host.
     pub(crate) folder: String,
+    /// A trial of KVM that is under way.
+    pub(crate) trial: Trial,
 }
 
 /// Whether a text is a UUID as libvirt writes it; nothing else is ever a word of a command.
@@ -63,7 +66,7 @@ impl Hypervisor {
             return Err(ProviderError::lasting(ErrorCode::Invalid, message));
         };
         let folder = folder.trim_end_matches('/').to_owned();
-        let opened = Self { virsh, settings, folder };
+        let opened = Self { virsh, settings, folder, trial: Trial::default() };
         let image =
             opened.virsh.run(&["vol-path", "--pool", &opened.settings.pool, &opened.settings.image]).await;
         image.map_err(|e| wrong("image", &opened.settings.image, e))?;
@@ -117,13 +120,25 @@ impl Hypervisor {
     /// # Errors
     /// When libvirt refuses it.
     pub async fn define(&self, xml: &str) -> Result<(), VirshError> {
+        self.give("define", xml).await
+    }
+
+    /// Starts a domain that libvirt forgets when it ends.
+    ///
+    /// # Errors
+    /// When libvirt refuses it, or QEMU does not start.
+    pub async fn run_once(&self, xml: &str) -> Result<(), VirshError> {
+        self.give("create", xml).await
+    }
+
+    async fn give(&self, command: &str, xml: &str) -> Result<(), VirshError> {
         // Of this user alone: a definition may hold a password for a console.
         let file = tempfile::NamedTempFile::new().and_then(|mut file| {
             file.write_all(xml.as_bytes())?;
             Ok(file)
         });
         let file = file.map_err(VirshError::Start)?;
-        self.virsh.run(&["define", &file.path().display().to_string()]).await.map(drop)
+        self.virsh.run(&[command, &file.path().display().to_string()]).await.map(drop)
     }
 
     /// Keeps something with a domain, now and after its next start.

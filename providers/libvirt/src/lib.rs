@@ -4,10 +4,12 @@
 //! - [`provider`]: the verbs; [`create`], [`power`], [`snapshot`] and [`delete`]: what they do.
 //! - [`virsh`]: libvirt's own client, run as a program.
 //! - [`hypervisor`]: domains, as libvirt has them; [`domain`]: one of them, read from its XML.
-//! - [`definition`]: the XML of a new one; [`xml`]: writing XML, and changing what is there.
+//! - [`definition`]: the XML of a new one, or [`template`]: from the user's; [`acceleration`]: whether with KVM;
+//!   [`xml`]: writing XML, and changing what is there.
 //! - [`addresses`]: where a machine is reached.
 //! - [`mark`]: what replank keeps with a domain; [`volumes`]: its volumes; [`fence`]: epochs.
 
+pub mod acceleration;
 pub mod addresses;
 pub mod create;
 pub mod definition;
@@ -20,6 +22,7 @@ pub mod power;
 pub mod provider;
 pub mod settings;
 pub mod snapshot;
+pub mod template;
 pub mod virsh;
 pub mod volumes;
 pub mod xml;

@@ -1,5 +1,6 @@
 //! The verbs.
 
+use crate::acceleration::TRIAL;
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::power::Graces;
@@ -89,7 +90,7 @@ impl Provider for LibvirtProvider {
         let ledger = Ledger::open(settings.state.clone().unwrap_or_else(state))?;
         let hypervisor = Hypervisor::open(settings).await?;
         let domains = hypervisor.domains().await?;
-        let theirs = domains.iter().filter(|d| d.mark.made.is_none());
+        let theirs = domains.iter().filter(|d| d.mark.made.is_none() && !d.name.starts_with(TRIAL));
         let example = theirs.min_by(|a, b| a.name.cmp(&b.name)).map(|d| d.id.clone());
         // A second greeting changes nothing.
         let _ = self.greeted.set(Greeted { hypervisor, ledger, graces: Graces::default() });
@@ -171,8 +172,10 @@ impl Provider for LibvirtProvider {
         // The user-data holds a join token, which is another at every try.
         let arguments = json!([params.spec]);
         let work = greeted.hypervisor.create(&params);
-        let id = greeted.ledger.once(&params.mutation, "create", arguments, work).await?;
-        Ok(Progress::Done { value: greeted.machine(&id).await? })
+        match greeted.ledger.until_done(&params.mutation, "create", arguments, work).await? {
+            Progress::Done { value: id } => Ok(Progress::Done { value: greeted.machine(&id).await? }),
+            Progress::Pending { message } => Ok(Progress::Pending { message }),
+        }
     }
 
     async fn get(&self, params: GetParams) -> Result<Machine, ProviderError> {

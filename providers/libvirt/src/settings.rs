@@ -1,10 +1,11 @@
 //! Which libvirt, which image, and what a new machine is like.
 
+use schemars::JsonSchema;
 use serde::Deserialize;
 use std::path::PathBuf;
 
 /// The provider's settings in the configuration file.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Settings {
     /// Which libvirt: any URI that `virsh -c` takes.
@@ -19,14 +20,18 @@ pub struct Settings {
     #[serde(default)]
     pub image_format: ImageFormat,
     /// A new disk's size in GiB: the image's own if absent.
-    #[serde(default)]
-    pub disk_gi_b: Option<u64>,
+    #[serde(default, rename = "diskGiB")]
+    pub disk_gib: Option<u64>,
     /// How many processors: as many as the old machine has if absent.
     #[serde(default)]
     pub vcpus: Option<u32>,
-    /// Memory in MiB: as much as the old machine has if absent.
+    /// A processor model of libvirt's, for machines that shall be alike on all hosts: everything that the host has if
+    /// absent.
     #[serde(default)]
-    pub memory_mi_b: Option<u64>,
+    pub processor: Option<String>,
+    /// Memory in MiB: as much as the old machine has if absent.
+    #[serde(default, rename = "memoryMiB")]
+    pub memory_mib: Option<u64>,
     /// The networks of a new machine, by libvirt's names: those that the old machine is on if empty.
     #[serde(default)]
     pub networks: Vec<String>,
@@ -39,6 +44,14 @@ pub struct Settings {
     /// Whether the processor helps.
     #[serde(default)]
     pub acceleration: Acceleration,
+    /// How long the image may take to start with KVM when that is tried, in seconds.
+    #[serde(default = "default_trial")]
+    pub trial_seconds: u64,
+    /// A file with a domain's XML that new machines are made from: name, UUID, system disk and seed are put in, and
+    /// everything else stays as it is. `vcpus`, `processor`, `memoryMiB`, `networks`, `firmware`, `kernel` and `acceleration` have
+    /// no effect then.
+    #[serde(default)]
+    pub template: Option<PathBuf>,
     /// How long a guest may take to shut down before it is switched off, in seconds.
     #[serde(default = "default_grace")]
     pub grace_seconds: u64,
@@ -48,7 +61,7 @@ pub struct Settings {
 }
 
 /// What an image is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ImageFormat {
     /// qcow2.
@@ -59,7 +72,7 @@ pub enum ImageFormat {
 }
 
 /// How a machine starts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Firmware {
     /// A BIOS.
@@ -70,7 +83,7 @@ pub enum Firmware {
 }
 
 /// A kernel that is started without a boot loader.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Kernel {
     /// Its file on libvirt's host.
@@ -84,11 +97,13 @@ pub struct Kernel {
 }
 
 /// Whether the processor helps.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Acceleration {
-    /// KVM: nearly as fast as the host.
+    /// KVM where the image starts with it, which is tried once.
     #[default]
+    Auto,
+    /// KVM: nearly as fast as the host.
     Kvm,
     /// QEMU's emulation: works everywhere, and is many times slower.
     Emulated,
@@ -102,6 +117,10 @@ fn default_pool() -> String {
     "default".into()
 }
 
+fn default_trial() -> u64 {
+    120
+}
+
 fn default_grace() -> u64 {
     120
 }
@@ -112,24 +131,6 @@ impl ImageFormat {
         match self {
             Self::Qcow2 => "qcow2",
             Self::Raw => "raw",
-        }
-    }
-}
-
-impl Acceleration {
-    /// The type of a domain.
-    pub fn domain_type(self) -> &'static str {
-        match self {
-            Self::Kvm => "kvm",
-            Self::Emulated => "qemu",
-        }
-    }
-
-    /// The mode of its processor: everything that there is.
-    pub fn processor(self) -> &'static str {
-        match self {
-            Self::Kvm => "host-passthrough",
-            Self::Emulated => "maximum",
         }
     }
 }

@@ -191,7 +191,7 @@ impl Hypervisor {
 }
 
 /// The definition with another file for one of its disks; the rest of it stays as it was.
-fn with_disk(xml: &str, target: &str, file: &str) -> Result<String, String> {
+pub(crate) fn with_disk(xml: &str, target: &str, file: &str) -> Result<String, String> {
     let document = roxmltree::Document::parse(xml).map_err(|e| e.to_string())?;
     let devices = child(document.root_element(), "devices").ok_or("it has no devices")?;
     let is_it = |disk: &roxmltree::Node<'_, '_>| {

@@ -125,7 +125,8 @@ impl<'a> Edits<'a> {
 
     /// The changed document.
     pub fn done(mut self) -> String {
-        self.edits.sort_by_key(|(range, _)| range.start);
+        // What is put in before an element comes before what takes the element's place.
+        self.edits.sort_by_key(|(range, _)| (range.start, range.end));
         let (mut out, mut at) = (String::with_capacity(self.text.len()), 0);
         for (range, with) in &self.edits {
             // Two changes of one place are a mistake of the caller's; the first one holds.
@@ -176,8 +177,11 @@ mod tests {
         let mut edits = Edits::of(text);
         edits.set(child(root, "disk").expect("a disk"), "device", "disk");
         edits.set(root, "type", "qemu");
-        edits.replace(child(root, "name").expect("a name").range(), "<name>b</name>");
-        let wanted = "<d  type=\"qemu\"><!-- mine --><name>b</name><disk device='disk' type='file'/></d>";
+        let name = child(root, "name").expect("a name").range();
+        edits.replace(name.clone(), "<name>b</name>");
+        edits.replace(name.start..name.start, "<title/>");
+        let wanted =
+            "<d  type=\"qemu\"><!-- mine --><title/><name>b</name><disk device='disk' type='file'/></d>";
         assert_eq!(edits.done(), wanted);
     }
 }

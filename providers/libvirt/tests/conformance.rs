@@ -1,6 +1,12 @@
 //! The conformance suite against this provider, over a real libvirtd and QEMU.
 
-#![allow(clippy::print_stderr, dead_code, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
+#![allow(
+    clippy::print_stderr,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test's own output and helpers"
+)]
 
 mod site;
 

@@ -1,82 +1,24 @@
 //! What is on the disks: snapshots, restores and deletes, of our machines and of those that others made.
 
-#![allow(clippy::print_stderr, dead_code, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
+#![allow(
+    clippy::print_stderr,
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    reason = "a test's own output and helpers"
+)]
 
+mod driver;
 mod site;
 
+use driver::Driver;
 use replank_provider_kit::Provider as _;
-use replank_provider_libvirt::LibvirtProvider;
-use replank_provider_protocol::verbs::{
-    CreateParams, Deletable, DeleteParams, GetParams, InitializeParams, ListParams, MachineParams, MachineSpec,
-    Mutation, Progress, RestoreParams,
-};
-use replank_provider_protocol::{Epoch, ErrorCode, Machine, MachineId, MachineState, Role, Snapshot, SnapshotId};
-use serde_json::{Value, json};
+use replank_provider_protocol::verbs::{Deletable, GetParams, ListParams};
+use replank_provider_protocol::{ErrorCode, MachineId};
+use serde_json::json;
 use site::Site;
 use std::path::Path;
 use std::process::Command;
-
-fn mutation(operation: &str) -> Mutation {
-    Mutation { operation: operation.into(), run: "run-1".into(), cluster: "cluster-1".into(), epoch: Epoch(1) }
-}
-
-fn done<T>(progress: Progress<T>) -> T {
-    match progress {
-        Progress::Done { value } => value,
-        Progress::Pending { message } => panic!("it is pending: {message}"),
-    }
-}
-
-/// The provider with its verbs as a test wants them.
-struct Driver(LibvirtProvider);
-
-impl Driver {
-    async fn of(site: &Site, more: Value) -> Self {
-        let provider = LibvirtProvider::default();
-        let params = InitializeParams { protocol_versions: vec![1], settings: site.settings(more) };
-        provider.initialize(params).await.unwrap_or_else(|error| panic!("{error}"));
-        Self(provider)
-    }
-
-    async fn create(&self, name: &str, like: &MachineId) -> Machine {
-        let spec = MachineSpec { name: name.into(), role: Role::Worker, like: like.clone(), labels: [].into() };
-        let params =
-            CreateParams { mutation: mutation(&format!("create/{name}")), spec, user_data: "e30K".into() };
-        done(self.0.create(params).await.unwrap_or_else(|error| panic!("{error}")))
-    }
-
-    fn on(operation: &str, machine: &MachineId) -> MachineParams {
-        MachineParams { mutation: mutation(operation), machine: machine.clone() }
-    }
-
-    async fn stop(&self, operation: &str, machine: &MachineId) {
-        let stopped = self.0.stop(Self::on(operation, machine)).await;
-        assert_eq!(done(stopped.unwrap_or_else(|error| panic!("{error}"))).state, MachineState::Stopped);
-    }
-
-    async fn start(&self, operation: &str, machine: &MachineId) {
-        let started = self.0.start(Self::on(operation, machine)).await;
-        assert_eq!(done(started.unwrap_or_else(|error| panic!("{error}"))).state, MachineState::Running);
-    }
-
-    async fn snapshot(&self, operation: &str, machine: &MachineId) -> Snapshot {
-        done(self.0.snapshot(Self::on(operation, machine)).await.unwrap_or_else(|error| panic!("{error}")))
-    }
-
-    async fn restore(&self, operation: &str, machine: &MachineId, snapshot: &SnapshotId) {
-        let params = RestoreParams {
-            mutation: mutation(operation),
-            machine: machine.clone(),
-            snapshot: snapshot.clone(),
-        };
-        done(self.0.restore(params).await.unwrap_or_else(|error| panic!("{error}")));
-    }
-
-    async fn delete(&self, operation: &str, target: Deletable) {
-        let params = DeleteParams { mutation: mutation(operation), target };
-        done(self.0.delete(params).await.unwrap_or_else(|error| panic!("{error}")));
-    }
-}
 
 /// A byte at the end of the disk that a machine would start from now.
 struct Disk<'a>(&'a Site, String);

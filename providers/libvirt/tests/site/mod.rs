@@ -110,7 +110,12 @@ impl Site {
     /// An image, raw bytes, whose boot sector halts the processor: it costs the host nothing.
     pub fn image_that_halts(&self) {
         // cli; hlt; jmp to the hlt.
-        let mut sector = vec![0xfa, 0xf4, 0xeb, 0xfd];
+        self.image(&[0xfa, 0xf4, 0xeb, 0xfd]);
+    }
+
+    /// An image, raw bytes, with this program in its boot sector.
+    pub fn image(&self, program: &[u8]) {
+        let mut sector = program.to_vec();
         sector.resize(510, 0);
         sector.extend([0x55, 0xaa]);
         let file = self.path("sector");
