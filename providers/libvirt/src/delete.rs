@@ -1,6 +1,6 @@
 //! `delete` of machines: their volumes first, the domain last, so that what is left can always be found.
 
-use crate::domain::{Domain, Power, Source};
+use crate::domain::{Domain, Power};
 use crate::hypervisor::Hypervisor;
 use crate::volumes::OURS;
 use replank_provider_protocol::{MachineId, ProviderError};
@@ -20,7 +20,7 @@ impl Hypervisor {
         if domain.power != Power::Off {
             self.switch_off(id).await?;
         }
-        for path in theirs(domain) {
+        for path in self.theirs(domain).await? {
             self.remove_file(&path, domain, &domains).await?;
         }
         // Logs that were rolled over are no volumes until libvirt has looked.
@@ -57,16 +57,17 @@ impl Hypervisor {
             removed => Ok(removed.map(drop)?),
         }
     }
-}
 
-/// The files of a domain that others made: its own disks, and what they were before snapshots.
-fn theirs(domain: &Domain) -> BTreeSet<String> {
-    if domain.mark.made.is_some() {
-        return BTreeSet::new();
+    /// The files of a domain that others made: its own disks, and what they were before snapshots.
+    async fn theirs(&self, domain: &Domain) -> Result<BTreeSet<String>, ProviderError> {
+        let mut files = BTreeSet::new();
+        if domain.mark.made.is_some() {
+            return Ok(files);
+        }
+        for disk in domain.disks.iter().filter(|disk| disk.own) {
+            files.extend(self.file_of(disk).await?);
+        }
+        files.extend(domain.mark.snapshots.iter().map(|s| s.frozen.clone()));
+        Ok(files)
     }
-    let disks = domain.disks.iter().filter(|disk| disk.own).filter_map(|disk| match &disk.source {
-        Source::Path(path) => Some(path.clone()),
-        Source::Volume { .. } | Source::Other => None,
-    });
-    disks.chain(domain.mark.snapshots.iter().map(|s| s.frozen.clone())).collect()
 }

@@ -137,7 +137,7 @@ impl Hypervisor {
             file.write_all(xml.as_bytes())?;
             Ok(file)
         });
-        let file = file.map_err(VirshError::Start)?;
+        let file = file.map_err(VirshError::File)?;
         self.virsh.run(&[command, &file.path().display().to_string()]).await.map(drop)
     }
 

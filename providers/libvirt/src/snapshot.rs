@@ -121,12 +121,19 @@ impl Hypervisor {
     async fn file_of_system_disk<'a>(&self, domain: &'a Domain) -> Result<(&'a Disk, String), ProviderError> {
         let none = || invalid(format!("domain {} has no disk of its own in a file", domain.name));
         let disk = domain.system_disk().ok_or_else(none)?;
-        let path = match &disk.source {
-            Source::Path(path) => path.clone(),
-            Source::Volume { pool, volume } => self.virsh.run(&["vol-path", "--pool", pool, volume]).await?,
-            Source::Other => return Err(none()),
-        };
-        Ok((disk, path))
+        let file = self.file_of(disk).await?;
+        Ok((disk, file.ok_or_else(none)?))
+    }
+
+    /// Where a disk's content lies, if it is a file or a device.
+    pub(crate) async fn file_of(&self, disk: &Disk) -> Result<Option<String>, ProviderError> {
+        Ok(match &disk.source {
+            Source::Path(path) => Some(path.clone()),
+            Source::Volume { pool, volume } => {
+                Some(self.virsh.run(&["vol-path", "--pool", pool, volume]).await?)
+            }
+            Source::Other => None,
+        })
     }
 
     /// Has the guest write to a new file from now on.

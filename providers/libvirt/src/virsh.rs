@@ -21,6 +21,9 @@ pub enum VirshError {
     /// There is no such program.
     #[error("virsh could not be started: {0}; install libvirt-clients on this computer")]
     Start(std::io::Error),
+    /// What it is given goes by a file, which could not be written.
+    #[error("a temporary file could not be written: {0}")]
+    File(std::io::Error),
     /// It hung.
     #[error("`virsh {command}` gave no answer within {} s", PATIENCE.as_secs())]
     Late {
@@ -115,6 +118,7 @@ impl From<VirshError> for ProviderError {
         let message = error.to_string();
         match error {
             VirshError::Start(_) => Self::lasting(ErrorCode::Unavailable, message),
+            VirshError::File(_) => Self::lasting(ErrorCode::Internal, message),
             VirshError::Late { .. } => Self::passing(ErrorCode::Unavailable, message),
             error if error.is_for_lack_of_room() => Self::passing(ErrorCode::Exhausted, message),
             // The state has changed under the command, or libvirt was restarted.

@@ -164,5 +164,5 @@ fn written(bytes: &[u8]) -> Result<tempfile::NamedTempFile, VirshError> {
         file.flush()?;
         Ok(file)
     };
-    written().map_err(VirshError::Start)
+    written().map_err(VirshError::File)
 }

@@ -114,7 +114,7 @@ async fn a_machine_that_others_made_goes_back_too_and_only_its_own_disks_go_with
     }
     let site = Site::new();
     site.image_that_halts();
-    for volume in ["old.raw", "shared.raw", "tools.iso", "neighbours.raw"] {
+    for volume in ["old.raw", "shared.raw", "tools.iso", "neighbours.raw", "named.raw"] {
         site.virsh(&["vol-create-as", "pool", volume, "1M", "--format", "raw"]);
     }
     let disk = |device: &str, file: &str, target: &str, more: &str| {
@@ -129,6 +129,8 @@ async fn a_machine_that_others_made_goes_back_too_and_only_its_own_disks_go_with
         disk("cdrom", "tools.iso", "sda", "<readonly/>"),
         disk("disk", "shared.raw", "sdb", "<shareable/>"),
         disk("disk", "neighbours.raw", "sdc", ""),
+        "<disk type='volume' device='disk'><source pool='pool' volume='named.raw'/><target dev='sdd' bus='sata'/></disk>"
+            .to_owned(),
     ]
     .concat();
     let old = site.define(&site::old_node("old", &site.path("pool/old.raw"), "raw", &devices));
