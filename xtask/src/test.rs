@@ -119,7 +119,7 @@ fn build_programs(tier: Tier) -> bool {
     if programs.is_empty() {
         return true;
     }
-    let mut arguments = vec!["build"];
+    let mut arguments = vec!["build", "--workspace"];
     for program in programs {
         arguments.extend(["--bin", program]);
     }
