@@ -3,6 +3,7 @@
 
 #![allow(clippy::print_stderr, missing_docs, reason = "a test's own output")]
 
+use replank_provider_ssh::CLEAN;
 use std::process::{Command, Output};
 
 /// Makes what Calico makes, and beside it what it does not.
@@ -18,9 +19,9 @@ fn skip(test: &str, reason: &str) {
 }
 
 fn in_a_namespace(script: &str) -> Output {
-    let clean = concat!(env!("CARGO_MANIFEST_DIR"), "/src/clean.sh");
+    // As text: a host of its own has a /tmp of its own, and the repository may lie in the outer one.
     Command::new("unshare")
-        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", script, "sh", clean])
+        .args(["--net", "--mount", "--propagation", "private", "sh", "-c", script, "sh", CLEAN])
         .output()
         .expect("unshare starts")
 }
@@ -47,7 +48,7 @@ fn only_what_is_calicos_goes() {
     // The same host twice: once with Calico's things, cleaned, and once as it was without them.
     let show = include_str!("show.sh");
     let cleaned = in_a_namespace(&format!(
-        "{HOST}\nothers\ncalico\nsh \"$1\" >/tmp/said || {{ cat /tmp/said >&2; exit 9; }}\n{show}"
+        "{HOST}\nothers\ncalico\nsh -c \"$1\" >/tmp/said || {{ cat /tmp/said >&2; exit 9; }}\n{show}"
     ));
     let never = in_a_namespace(&format!("{HOST}\nothers\n{show}"));
     let text = |o: &Output| String::from_utf8_lossy(&o.stdout).into_owned();
@@ -66,7 +67,7 @@ fn calicos_things_are_there_before_it_is_cleaned_and_a_second_time_is_quiet() {
     if let Some(reason) = missing() {
         return skip("calicos_things_are_there_before_it_is_cleaned", &reason);
     }
-    let said = in_a_namespace(&format!("{HOST}\nothers\ncalico\nsh \"$1\"; echo again; sh \"$1\""));
+    let said = in_a_namespace(&format!("{HOST}\nothers\ncalico\nsh -c \"$1\"; echo again; sh -c \"$1\""));
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
     let (first, second) = said.split_once("again\n").expect("it was run twice");
     for kind in [
@@ -112,7 +113,7 @@ esac
     let path = folder.path().join("ip");
     std::fs::write(&path, fake).expect("it is written");
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
-    let said = in_a_namespace(&format!("PATH={}:$PATH sh \"$1\"", folder.path().display()));
+    let said = in_a_namespace(&format!("PATH={}:$PATH sh -c \"$1\"", folder.path().display()));
     if !said.status.success() && said.stdout.is_empty() {
         return skip("recorded_output_of_kinds", String::from_utf8_lossy(&said.stderr).trim());
     }
