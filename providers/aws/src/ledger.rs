@@ -102,10 +102,11 @@ impl Seen {
         self.shown.contains(resource)
     }
 
-    /// How long ago it was about to be had on this thing, if it was and is not known to have been.
+    /// How long ago, at the least, it was about to be had on this thing, if it was and is not known to have been. A tag
+    /// tells of whole seconds: what it says began one second ago may have begun just now.
     pub fn begun(&self, resource: &str) -> Option<Duration> {
         match self.entries.get(resource)?.stage {
-            Stage::Begun(at) => Some(Duration::from_secs(now().saturating_sub(at))),
+            Stage::Begun(at) => Some(Duration::from_secs(now().saturating_sub(at).saturating_sub(1))),
             Stage::Done(_) => None,
         }
     }
