@@ -7,10 +7,13 @@ use replank_provider_protocol::rpc::{MAX_LINE, Request, Response, RpcError, Verb
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
+use std::io::Write as _;
+use std::process::ExitCode;
 use std::sync::Arc;
 use tokio::io::{AsyncBufRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tracing_subscriber::EnvFilter;
 
 /// How many calls a provider works on at once; further ones wait in the pipe.
 const MOST_IN_FLIGHT: usize = 32;
@@ -55,12 +58,32 @@ where
     }
 }
 
-/// Serves a provider on this process's standard input and output.
-///
-/// # Errors
-/// As [`serve`].
-pub async fn serve_stdio(provider: Arc<dyn Provider>) -> std::io::Result<()> {
-    serve(provider, tokio::io::BufReader::new(tokio::io::stdin()), tokio::io::stdout()).await
+/// What is logged on stderr: warnings, or whatever `REPLANK_LOG` asks for.
+pub fn asked() -> EnvFilter {
+    EnvFilter::try_from_env("REPLANK_LOG").unwrap_or_else(|_| "warn".into())
+}
+
+/// All that a plugin's `main` does: serves a provider on this process's standard input and output, and logs on stderr.
+pub fn main(provider: Arc<dyn Provider>, logged: EnvFilter) -> ExitCode {
+    tracing_subscriber::fmt().with_env_filter(logged).with_writer(std::io::stderr).init();
+    match serve_stdio(provider) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // There is nobody left to tell if stderr is gone.
+            let _ = writeln!(std::io::stderr(), "error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn serve_stdio(provider: Arc<dyn Provider>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let ended = runtime.block_on(async {
+        serve(provider, tokio::io::BufReader::new(tokio::io::stdin()), tokio::io::stdout()).await
+    });
+    // A read of stdin that still waits must not keep the process.
+    runtime.shutdown_background();
+    ended
 }
 
 async fn write<W: AsyncWrite + Unpin>(output: &mut W, response: &Response) -> std::io::Result<()> {
