@@ -2,7 +2,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr, reason = "a chore talks to its user")]
 
 use clap::{Parser, Subcommand, ValueEnum};
-use replank_lab::build::{self, Built, report::Progress};
+use replank_lab::build::{self, Built, report::Progress, vm};
 use replank_lab::cluster::{Cluster, Cni, Install, Shape};
 use replank_lab::error::{LabError, Result};
 use replank_lab::place::Place;
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.chore {
         Chore::Probe => needs::kernel().and_then(|()| needs::go()),
-        Chore::Build => build().map(|built| println!("{}", built.bin.display())),
+        Chore::Build => build_all().map(|built| println!("{}", built.bin.display())),
         Chore::Up(up) => bring_up(&up),
         Chore::Kubeconfig => Lab::open(Place::find())
             .and_then(Cluster::open)
@@ -105,6 +105,20 @@ fn failed(error: &LabError) -> ExitCode {
 fn build() -> Result<Built> {
     let mut listener = |what: &str| eprintln!("{what}");
     build::build(&mut Progress::new(&mut listener))
+}
+
+/// What all of the tests need: the image for virtual machines too, where there can be any.
+fn build_all() -> Result<Built> {
+    let built = build()?;
+    let mut listener = |what: &str| eprintln!("{what}");
+    match vm::build(&built, &mut Progress::new(&mut listener)) {
+        Ok(_) => {}
+        Err(LabError::Missing(what)) => {
+            eprintln!("the image for virtual machines was not made: {}", what.join("; "));
+        }
+        Err(error) => return Err(error),
+    }
+    Ok(built)
 }
 
 fn bring_up(up: &Up) -> Result<()> {

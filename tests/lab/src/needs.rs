@@ -24,33 +24,67 @@ const PACKAGES: &[(&str, &str)] = &[
     ("ldd", "libc-bin"),
 ];
 
+/// What it takes to run virtual machines, and to make their image. A program that is on no path is named in full.
+const VIRTUAL: &[(&str, &str)] = &[
+    ("libvirtd", "libvirt-daemon"),
+    (
+        "/usr/lib/x86_64-linux-gnu/libvirt/connection-driver/libvirt_driver_qemu.so",
+        "libvirt-daemon-driver-qemu",
+    ),
+    ("virsh", "libvirt-clients"),
+    ("qemu-system-x86_64", "qemu-system-x86"),
+    ("qemu-img", "qemu-utils"),
+    ("dnsmasq", "dnsmasq-base"),
+    ("mmdebstrap", "mmdebstrap"),
+    ("mkfs.ext4", "e2fsprogs"),
+    ("/usr/share/keyrings/debian-archive-keyring.gpg", "debian-archive-keyring"),
+];
+
 /// Installs the packages that are missing, where apt can do it.
 ///
 /// # Errors
 /// When one is missing and can't be installed.
 pub fn packages(progress: &mut Progress<'_>) -> Result<()> {
-    let missing: Vec<&str> =
-        PACKAGES.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
-    if missing.is_empty() {
+    installed(PACKAGES, progress)
+}
+
+/// Installs what virtual machines need, where apt can do it.
+///
+/// # Errors
+/// When something is missing and can't be installed, or the processor is of another kind.
+pub fn virtual_machines(progress: &mut Progress<'_>) -> Result<()> {
+    if !cfg!(target_arch = "x86_64") {
+        return Err(LabError::Missing(vec!["virtual machines are made for x86_64 only".into()]));
+    }
+    // Whatever came of it: without them there are no virtual machines, and everything else goes on.
+    let why =
+        |error: LabError| format!("what virtual machines need is missing and can't be installed: {error}");
+    installed(VIRTUAL, progress).map_err(|error| LabError::Missing(vec![why(error)]))
+}
+
+fn installed(wanted: &[(&str, &'static str)], progress: &mut Progress<'_>) -> Result<()> {
+    let missing = || -> Vec<&'static str> {
+        wanted.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect()
+    };
+    let first = missing();
+    if first.is_empty() {
         return Ok(());
     }
     let by_hand = || {
         LabError::Missing(vec![format!(
             "programs are missing: install the packages {} (Debian's names)",
-            missing.join(" ")
+            first.join(" ")
         )])
     };
     if !rustix::process::geteuid().is_root() || !on_path("apt-get") {
         return Err(by_hand());
     }
-    progress.say(&format!("installing {}", missing.join(" ")));
+    progress.say(&format!("installing {}", first.join(" ")));
     succeed("apt-get update", &mut apt(&["update"]))?;
     let mut words = vec!["install", "--yes", "--no-install-recommends"];
-    words.extend(&missing);
+    words.extend(&first);
     succeed("apt-get install", &mut apt(&words))?;
-    let still: Vec<&str> =
-        PACKAGES.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect();
-    if still.is_empty() { Ok(()) } else { Err(by_hand()) }
+    if missing().is_empty() { Ok(()) } else { Err(by_hand()) }
 }
 
 /// apt that asks nothing. No service of what it installs is started: a `policy-rc.d` of our own would

@@ -3,12 +3,14 @@
 //! - [`programs`]: from the Go modules in `modules`, which pin upstream's releases.
 //! - [`images`]: container images from those programs and from installed packages.
 //! - [`archive`]: the file format of images.
+//! - [`vm`]: an image for virtual machines, with the same programs and images in it.
 //! - [`report`]: what a builder tells on the way.
 
 pub mod archive;
 pub mod images;
 pub mod programs;
 pub mod report;
+pub mod vm;
 
 use crate::cache::Cache;
 use crate::error::Result;
