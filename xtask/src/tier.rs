@@ -126,7 +126,7 @@ impl Tier {
         match self {
             Self::Fast | Self::Providers => &[],
             Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
-            Self::Lab => &["replank", "replank-lab", "replank-provider-lab"],
+            Self::Lab => &["replank", "replank-lab", "replank-provider-lab", "replank-provider-libvirt"],
         }
     }
 

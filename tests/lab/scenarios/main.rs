@@ -3,6 +3,7 @@
 mod claims;
 mod clients;
 mod controller_manager;
+mod hypervisor;
 mod lives;
 mod migrations;
 mod operator;
@@ -11,7 +12,17 @@ mod operator;
 mod program;
 mod requests;
 mod rights;
+#[allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stderr,
+    reason = "libvirt's own tests use more of it"
+)]
+#[path = "../../../providers/libvirt/tests/site/mod.rs"]
+mod site;
 mod stage;
 mod troubles;
 mod undo;
+mod virtual_machines;
 mod whole;
