@@ -12,8 +12,8 @@ use replank_provider_protocol::verbs::{
     MachineParams, MachineSpec, Mutation, Progress, RestoreParams,
 };
 use replank_provider_protocol::{
-    Capabilities, ErrorCode, Keeping, Machine, MachineId, MachineState, OperationId, ProviderError,
-    Replacement, RunId, Snapshot, SnapshotKind, SnapshotState,
+    Capabilities, ErrorCode, Keeping, Machine, MachineId, MachineState, ProviderError, Replacement, RunId,
+    Snapshot, SnapshotKind, SnapshotState,
 };
 use serde_json::{Value, json};
 use std::sync::{Arc, OnceLock};
@@ -42,16 +42,6 @@ impl SimulatorProvider {
 
     fn replacement(&self) -> Replacement {
         self.replacement.get().copied().unwrap_or_default()
-    }
-
-    /// Takes everything off a machine that is to be joined again: here it goes, and comes back empty.
-    async fn wipe(&self, params: &CreateParams) -> Result<(), ProviderError> {
-        let mutation = Mutation {
-            operation: OperationId::new(format!("{}-wipe", params.mutation.operation)),
-            ..params.mutation.clone()
-        };
-        let path = format!("/machines/{}?{}", params.spec.like, query(&mutation));
-        self.transport.bytes(Method::DELETE, &path, None).await.map(drop)
     }
 
     async fn machine(&self, id: &MachineId) -> Result<Machine, ProviderError> {
@@ -208,17 +198,16 @@ impl Provider for SimulatorProvider {
     }
 
     async fn create(&self, params: CreateParams) -> Result<Progress<Machine>, ProviderError> {
-        if self.replacement() == Replacement::InPlace {
-            self.wipe(&params).await?;
-        }
         let mut body = mutation(&params.mutation);
         let mut labels = params.spec.labels.clone();
         labels.insert(CLUSTER_LABEL.into(), params.mutation.cluster.clone());
         body["name"] = json!(params.spec.name);
         body["role"] = json!(params.spec.role);
-        if self.replacement() == Replacement::Fresh {
-            body["like"] = json!(params.spec.like);
-        }
+        let model = match self.replacement() {
+            Replacement::Fresh => "like",
+            Replacement::InPlace => "again",
+        };
+        body[model] = json!(params.spec.like);
         body["labels"] = json!(labels);
         body["userData"] = json!(params.user_data);
         let wire: WireMachine = self.transport.json(Method::POST, "/machines", Some(&body)).await?;

@@ -1,10 +1,11 @@
 //! The conformance suite against this provider: in process, on virtual time.
 
-use replank_provider_kit::conformance::{Options, Outcome, Report, Subject, check, names};
+use replank_provider_kit::conformance::{CaseReport, Options, Outcome, Report, Subject, check, names};
+use replank_provider_protocol::MachineId;
 use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::Clock;
 use replank_simulator::scenario::{Cluster, ClusterSpec};
-use serde_json::Value;
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 async fn cluster() -> Cluster {
@@ -13,9 +14,13 @@ async fn cluster() -> Cluster {
 }
 
 fn subject(cluster: &Cluster) -> Subject {
+    with(cluster, Value::Null)
+}
+
+fn with(cluster: &Cluster, settings: Value) -> Subject {
     let client = cluster.client("conformance");
     let make = move || Arc::new(SimulatorProvider::new(client.clone())) as _;
-    Subject::InProcess { make: Box::new(make), settings: Value::Null }
+    Subject::InProcess { make: Box::new(make), settings }
 }
 
 fn shown(report: &Report) -> String {
@@ -38,8 +43,32 @@ async fn the_provider_keeps_every_rule() {
         "balancer/is_invalid_without_one",
         "hosts/is_invalid_without_it",
     ];
+    let for_others = |name: &&str| name.starts_with("in_place/");
+    assert_eq!(skipped.iter().filter(|n| for_others(n)).count(), 6, "{}", shown(&report));
+    let skipped: Vec<_> = skipped.into_iter().filter(|n| !for_others(n)).collect();
     assert_eq!(skipped, expected, "{}", shown(&report));
     assert!(report.summary.passed > 100, "{}", shown(&report));
+}
+
+/// A machine that somebody named for it is joined again; no machine is, without being named.
+#[tokio::test(start_paused = true)]
+async fn machines_that_are_joined_again_keep_their_rules() {
+    let cluster = cluster().await;
+    let subject = with(&cluster, json!({"inPlace": true}));
+    let passed = |report: &Report| {
+        let rejoined = |c: &&CaseReport| c.name.starts_with("in_place/");
+        report.with(Outcome::Passed).filter(rejoined).count()
+    };
+    let effects = cluster.datacenter.effects().len();
+    let unnamed = Options { destructive: true, ..Options::default() };
+    let report = check(&subject, &unnamed, |_| {}).await;
+    assert_eq!((report.summary.failed, passed(&report)), (0, 0), "{}", shown(&report));
+    assert_eq!(cluster.datacenter.effects().len(), effects, "nobody said which machine may be cleaned");
+
+    let worker = cluster.datacenter.machines().into_iter().find(|m| m.name.contains("worker"));
+    let like = worker.map(|m| MachineId::new(m.id));
+    let report = check(&subject, &Options { like, ..unnamed }, |_| {}).await;
+    assert_eq!((report.summary.failed, passed(&report)), (0, 6), "{}", shown(&report));
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,8 +7,10 @@
 mod sshd;
 
 use replank_provider_kit::conformance::{Options, Outcome, Report, Subject, check};
+use replank_provider_protocol::MachineId;
 use serde_json::json;
 use sshd::{Site, Sshd};
+use std::sync::mpsc::RecvTimeoutError;
 
 /// As many spares as the longest list of a case, and one more.
 const SPARES: usize = 4;
@@ -16,6 +18,61 @@ const SPARES: usize = 4;
 fn shown(report: &Report) -> String {
     let bad = report.cases.iter().filter(|c| c.result != Outcome::Passed);
     bad.map(|c| format!("{} {}: {}", c.result.word(), c.name, c.reason)).collect::<Vec<_>>().join("\n")
+}
+
+/// Reboots a host whenever it asks for it, for as long as this lives.
+struct Plug {
+    done: std::sync::mpsc::Sender<()>,
+    thread: Option<std::thread::JoinHandle<()>>,
+}
+
+impl Plug {
+    const ASKED: &'static str = "/root/asked-to-reboot";
+
+    fn of(mut host: Sshd) -> Self {
+        let (done, over) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            while over.recv_timeout(std::time::Duration::from_millis(20)) == Err(RecvTimeoutError::Timeout) {
+                if std::fs::remove_file(host.on_disk(Self::ASKED)).is_ok() {
+                    host.stop();
+                    host.start();
+                }
+            }
+        });
+        Self { done, thread: Some(thread) }
+    }
+}
+
+impl Drop for Plug {
+    fn drop(&mut self) {
+        let _ = self.done.send(());
+        let _ = self.thread.take().map(std::thread::JoinHandle::join);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_is_joined_again_keeps_its_rules() {
+    if let Some(reason) = sshd::missing() {
+        return sshd::skip("a_host_that_is_joined_again_keeps_its_rules", &reason);
+    }
+    let site = Site::new();
+    let _plug = Plug::of(site.host("node-1"));
+    let settings = json!({
+        "sshConfig": site.config(), "state": site.path("state"), "inPlace": true,
+        "hosts": {"node-1": {"address": "192.0.2.1"}},
+        // This host is a process: its network is this computer's, and must stay as it is.
+        "commands": {"reset": ["true"], "reboot": ["touch", Plug::ASKED]},
+    });
+    let subject = Subject::Plugin {
+        name: "ssh".into(),
+        path: env!("CARGO_BIN_EXE_replank-provider-ssh").into(),
+        settings,
+    };
+    let like = Some(MachineId::new("node-1"));
+    let report = check(&subject, &Options { destructive: true, like, ..Options::default() }, |_| {}).await;
+    assert_eq!(report.summary.failed, 0, "{}", shown(&report));
+    let rejoined = report.with(Outcome::Passed).filter(|c| c.name.starts_with("in_place/"));
+    assert_eq!(rejoined.count(), 6, "{}", shown(&report));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -48,7 +48,8 @@ struct CheckArguments {
     /// Allows to make machines and snapshots, and to delete those again.
     #[arg(long)]
     destructive: bool,
-    /// The machine that new ones are modelled on; the provider's own example if not given.
+    /// The machine that new ones are modelled on; the provider's own example if not given. With a provider that joins
+    /// the same machine again it is this one that is cleaned, and none if not given.
     #[arg(long, value_name = "MACHINE")]
     like: Option<String>,
     /// Only cases with this in their name; may be repeated.

@@ -2,7 +2,7 @@
 
 use super::stage::Stage;
 use futures::future::LocalBoxFuture;
-use replank_provider_protocol::{Capabilities, Keeping, ProviderError, SnapshotKind};
+use replank_provider_protocol::{Capabilities, Keeping, ProviderError, Replacement, SnapshotKind};
 
 /// Why a case ended before its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,6 +35,12 @@ pub enum Need {
     Destructive,
     /// A machine to model others on.
     Like,
+    /// Machines that have never been a node: the one that they are modelled on stays as it is.
+    Fresh,
+    /// Machines that are joined again.
+    InPlace,
+    /// A machine that somebody has named, so that it may be joined again.
+    Named,
     /// Snapshots.
     Snapshots,
     /// A provider without snapshots.
@@ -59,8 +65,17 @@ pub enum Need {
 pub(super) struct Means<'a> {
     pub(super) destructive: bool,
     pub(super) like: bool,
+    /// Whether it was named by who began the check.
+    pub(super) named: bool,
     pub(super) process: bool,
     pub(super) capabilities: &'a Capabilities,
+}
+
+impl Means<'_> {
+    /// Whether the model may be cleaned and joined again.
+    pub(super) fn may_rejoin(&self) -> bool {
+        self.destructive && self.named && self.capabilities.replacement == Replacement::InPlace
+    }
 }
 
 impl Need {
@@ -68,6 +83,7 @@ impl Need {
     pub(super) fn missing(self, means: &Means<'_>) -> Option<&'static str> {
         let capabilities = means.capabilities;
         let snapshots = capabilities.snapshot != SnapshotKind::None;
+        let fresh = capabilities.replacement == Replacement::Fresh;
         let keeping = capabilities.keeping == Keeping::Stopped;
         let (there, reason) = match self {
             Self::Destructive => (
@@ -75,6 +91,16 @@ impl Need {
                 "it makes machines of its own and deletes them: give --destructive to allow that",
             ),
             Self::Like => (means.like, "there is no machine to model others on: name one with --like"),
+            Self::Fresh => {
+                (fresh, "capability replacement: this provider has `in_place`; the case is for `fresh`")
+            }
+            Self::InPlace => {
+                (!fresh, "capability replacement: this provider has `fresh`; the case is for `in_place`")
+            }
+            Self::Named => (
+                means.named,
+                "it cleans the very machine that it is told of: name one that may be, with --like",
+            ),
             Self::Snapshots => (snapshots, "capability snapshot: this provider has `none`"),
             Self::NoSnapshots => {
                 (!snapshots, "capability snapshot: this provider has one; the case is for `none`")

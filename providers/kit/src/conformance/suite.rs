@@ -61,6 +61,7 @@ pub async fn check(subject: &Subject, options: &Options, mut told: impl FnMut(&C
     let means = Means {
         destructive: options.destructive,
         like: like.is_some(),
+        named: options.like.is_some(),
         process: subject.is_process(),
         capabilities: &checked.capabilities,
     };
@@ -138,6 +139,14 @@ async fn closing(
         None if left.is_empty() => Ok(()),
         None => Err(Stop::Failed(format!("left over: {}", left.join(", ")))),
     };
+    // Its cases are there to change it, and it is told of by another id since.
+    if means.may_rejoin() {
+        let reason = "capability replacement: with `in_place` the model itself was joined again";
+        return vec![
+            ("leaks/nothing_is_left", leaks),
+            ("leaks/what_others_made_is_unchanged", Err(Stop::Skipped(reason.into()))),
+        ];
+    }
     let after = model(session, like).await;
     let unchanged = match (before, after) {
         (Ok(None), _) | (_, Ok(None)) => Err(Stop::Skipped("there is no model machine".into())),

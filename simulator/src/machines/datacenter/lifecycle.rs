@@ -41,8 +41,15 @@ impl Datacenter {
         };
         self.refused(&order.name)?;
         let arguments = format!(
-            "create {} {:?} {:?} {:?} {:?} {:?} {:?}",
-            order.name, order.run, order.cluster, order.image, order.like, order.labels, order.role
+            "create {} {:?} {:?} {:?} {:?} {:?} {:?} {:?}",
+            order.name,
+            order.run,
+            order.cluster,
+            order.image,
+            order.like,
+            order.again,
+            order.labels,
+            order.role
         );
         let mut state = self.state();
         state.admit(&caller, None)?;
@@ -63,12 +70,32 @@ impl Datacenter {
         }
         let site = &self.0.site;
         let id = format!("i-{}", &site.hex_id(&format!("machine/{}", order.operation_id))[..12]);
+        if let Some(taken) = order.again.as_ref().and_then(|old| {
+            let firmware = self.0.site.uuid(&format!("system-uuid/{old}"));
+            let of_it = |r: &&Record| r.machine.host.identity().system_uuid == firmware;
+            state.machines.iter().find(|(id, r)| *id != old && of_it(r)).map(|(id, _)| id.clone())
+        }) {
+            return Err(MachineError::new(
+                ErrorCode::AlreadyExists,
+                format!("it is machine {taken} by now, of another operation"),
+            ));
+        }
+        // One that was wiped by an earlier try is gone as what it was; its firmware is the same.
+        let wiped = order.again.as_ref().and_then(|old| state.machines.remove(old));
+        let hardware = order.again.as_ref().unwrap_or(&id);
         let identity = HostIdentity {
             hostname: order.name.clone(),
-            addresses: self.addresses(state.made),
+            addresses: match &wiped {
+                Some(record) => record.machine.host.identity().addresses.clone(),
+                None => self.addresses(state.made),
+            },
             machine_id: site.hex_id(&format!("machine-id/{id}"))[..32].to_owned(),
-            system_uuid: site.uuid(&format!("system-uuid/{id}")),
+            system_uuid: site.uuid(&format!("system-uuid/{hardware}")),
         };
+        if let (Some(record), Some(old)) = (&wiped, &order.again) {
+            record.machine.power_off();
+            self.record(&mut state, &caller, "delete", old);
+        }
         state.made += 1;
         let files = HostFiles::new();
         base_image(&files, &identity, order.image.as_deref());

@@ -55,6 +55,9 @@ pub struct CreateMachine {
     /// The id of the machine that it is modelled on, if any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub like: Option<String>,
+    /// The id of a machine that is wiped, and is this one from then on: the same hardware at the same addresses.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub again: Option<String>,
     /// Labels of the machine, not of its Node.
     pub labels: BTreeMap<String, String>,
     /// What the machine is meant to be.

@@ -5,7 +5,7 @@ use super::super::stage::Stage;
 use replank_provider_protocol::verbs::{MachineParams, Progress};
 use replank_provider_protocol::{ErrorCode, Machine, ProviderError, Role};
 
-cases!("balancer", [Destructive, Like]; deregister_and_register_can_be_repeated [LoadBalancer],
+cases!("balancer", [Destructive, Like, Fresh]; deregister_and_register_can_be_repeated [LoadBalancer],
     deregister_again_of_another_machine_is_refused [LoadBalancer],
     of_an_unknown_machine_is_not_found [LoadBalancer], is_invalid_without_one [NoLoadBalancer]);
 

@@ -7,7 +7,7 @@ use replank_provider_protocol::verbs::{CreateParams, Deletable, Progress};
 use replank_provider_protocol::{Epoch, ErrorCode, Machine, MachineState, Role, RunId};
 use std::collections::BTreeSet;
 
-cases!("create", [Destructive, Like]; makes_what_was_asked_for, what_it_made_comes_to_run,
+cases!("create", [Destructive, Like, Fresh]; makes_what_was_asked_for, what_it_made_comes_to_run,
     an_answer_is_the_machine_that_get_shows, twice_makes_one_machine, twice_from_two_processes_makes_one_machine,
     at_once_twice_makes_one_machine, at_once_from_two_processes_makes_one_machine, at_once_makes_every_machine,
     again_with_another_name_is_refused, again_with_other_labels_is_refused, again_with_another_role_is_refused,

@@ -5,7 +5,7 @@ use super::super::stage::Stage;
 use replank_provider_protocol::ErrorCode;
 use replank_provider_protocol::verbs::{Deletable, Progress};
 
-cases!("delete", [Destructive, Like]; takes_a_machine_away, takes_a_stopped_machine_away [Keeping],
+cases!("delete", [Destructive, Like, Fresh]; takes_a_machine_away, takes_a_stopped_machine_away [Keeping],
     again_is_done, under_another_operation_is_done, twice_at_once_is_done, of_what_never_was_is_done,
     again_of_another_machine_is_refused, of_one_machine_leaves_the_others);
 

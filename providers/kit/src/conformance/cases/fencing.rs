@@ -8,7 +8,7 @@ use replank_provider_protocol::verbs::{
 };
 use replank_provider_protocol::{Epoch, ErrorCode, Machine, MachineState};
 
-cases!("epochs", [Destructive, Like]; an_older_one_can_not_create, an_older_one_can_not_delete,
+cases!("epochs", [Destructive, Like, Fresh]; an_older_one_can_not_create, an_older_one_can_not_delete,
     an_older_one_can_not_stop [Keeping], an_older_one_can_not_start [Keeping],
     an_older_one_can_not_take_a_snapshot [Snapshots], an_older_one_can_not_restore [Snapshots, Keeping],
     an_older_one_can_not_touch_the_load_balancer [LoadBalancer], an_older_one_can_not_write_to_a_host [Hosts],

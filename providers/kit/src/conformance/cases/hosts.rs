@@ -7,7 +7,7 @@ use replank_provider_protocol::verbs::{
 };
 use replank_provider_protocol::{ErrorCode, MachineId};
 
-cases!("hosts", [Destructive, Like]; run_gives_what_was_printed [Hosts], run_needs_no_shell [Hosts],
+cases!("hosts", [Destructive, Like, Fresh]; run_gives_what_was_printed [Hosts], run_needs_no_shell [Hosts],
     run_passes_standard_input [Hosts], run_of_a_failing_command_is_a_result [Hosts],
     run_again_runs_once [Hosts], read_of_a_missing_file_is_null [Hosts],
     write_is_read_back_with_its_mode [Hosts], write_replaces_the_whole_file [Hosts],

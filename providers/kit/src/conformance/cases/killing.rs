@@ -9,7 +9,7 @@ use replank_provider_protocol::verbs::{
 use replank_provider_protocol::{MachineState, ProviderError};
 use std::time::Duration;
 
-cases!("killed", [Destructive, Like]; during_create, during_stop [Keeping], during_start [Keeping],
+cases!("killed", [Destructive, Like, Fresh]; during_create, during_stop [Keeping], during_start [Keeping],
     during_delete, during_snapshot [Snapshots], during_restore [Snapshots, Keeping],
     during_delete_of_a_snapshot [Snapshots], during_deregister [LoadBalancer], during_host_write [Hosts]);
 

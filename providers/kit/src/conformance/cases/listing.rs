@@ -6,7 +6,7 @@ use replank_provider_protocol::verbs::{Deletable, ListParams};
 use replank_provider_protocol::{Machine, RunId};
 use std::collections::BTreeSet;
 
-cases!("list", [Destructive, Like]; a_new_machine_is_in_it_at_once, a_long_list_is_whole_and_in_order,
+cases!("list", [Destructive, Like, Fresh]; a_new_machine_is_in_it_at_once, a_long_list_is_whole_and_in_order,
     tells_runs_apart, tells_clusters_apart, is_the_same_from_another_process,
     holds_stopped_machines_too [Keeping], a_deleted_machine_is_out_of_it);
 

@@ -11,6 +11,7 @@ mod listing;
 mod naming;
 mod powering;
 mod reading;
+mod rejoining;
 mod snapshots;
 mod wire;
 
@@ -32,6 +33,7 @@ pub(super) fn all() -> impl Iterator<Item = &'static Case> {
         hosts::CASES,
         fencing::CASES,
         killing::CASES,
+        rejoining::CASES,
     ]
     .into_iter()
     .flatten()

@@ -4,7 +4,7 @@ use super::super::case::{Stop, cases, ensure};
 use super::super::stage::Stage;
 use replank_provider_protocol::{ErrorCode, OperationId};
 
-cases!("naming", [Destructive, Like]; a_name_of_63_characters_is_kept_whole,
+cases!("naming", [Destructive, Like, Fresh]; a_name_of_63_characters_is_kept_whole,
     a_name_of_253_characters_is_kept_whole_or_refused, names_that_differ_at_their_end_are_two_machines,
     operation_ids_that_differ_at_their_end_are_two, an_operation_id_may_hold_any_characters,
     labels_with_prefixes_and_empty_values_are_kept);

@@ -5,7 +5,7 @@ use super::super::stage::Stage;
 use replank_provider_protocol::verbs::MachineParams;
 use replank_provider_protocol::{ErrorCode, Machine, MachineState};
 
-cases!("power", [Destructive, Like]; stop_ends_stopped [Keeping], stop_keeps_the_machine_as_it_was [Keeping],
+cases!("power", [Destructive, Like, Fresh]; stop_ends_stopped [Keeping], stop_keeps_the_machine_as_it_was [Keeping],
     stop_of_a_stopped_machine_is_done [Keeping], stop_twice_at_once_is_done [Keeping],
     stop_again_after_a_start_has_no_effect [Keeping], stop_again_of_another_machine_is_refused [Keeping],
     stop_of_an_unknown_machine_is_not_found [Keeping], start_ends_running [Keeping],

@@ -5,7 +5,7 @@ use super::super::stage::Stage;
 use replank_provider_protocol::verbs::{Deletable, HostFile, HostReadParams, HostWriteParams, RestoreParams};
 use replank_provider_protocol::{ErrorCode, MachineId, MachineState, SnapshotId, SnapshotState};
 
-cases!("snapshot", [Destructive, Like]; ends_ready_and_is_listed [Snapshots], twice_takes_one [Snapshots],
+cases!("snapshot", [Destructive, Like, Fresh]; ends_ready_and_is_listed [Snapshots], twice_takes_one [Snapshots],
     twice_at_once_takes_one [Snapshots], again_of_another_machine_is_refused [Snapshots],
     of_an_unknown_machine_is_not_found [Snapshots], tells_clusters_apart [Snapshots],
     delete_takes_it_away_and_again_is_done [Snapshots], restore_keeps_the_machine [Snapshots, Keeping],

@@ -11,7 +11,7 @@ use std::collections::BTreeSet;
 cases!("wire", []; an_unknown_verb_is_refused, a_line_that_is_no_json_is_answered,
     parameters_that_do_not_fit_are_refused, unknown_fields_are_ignored, a_long_line_is_read,
     large_ids_come_back_whole, several_requests_may_be_in_flight,
-    the_end_of_its_input_ends_it [Process], user_data_is_not_told [Destructive, Like]);
+    the_end_of_its_input_ends_it [Process], user_data_is_not_told [Destructive, Like, Fresh]);
 
 /// A whole number that no double can hold exactly.
 const LARGE_ID: u64 = 9_007_199_254_740_993;
