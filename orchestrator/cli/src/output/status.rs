@@ -60,7 +60,10 @@ impl StatusDocument {
         tell("node", status.node.as_ref().map(replank_planning::ids::SlotId::as_str));
         tell("waits", status.waiting_for.as_ref().map(|w| w.message.as_str()));
         tell("since", status.waiting_for.as_ref().map(|w| w.since.as_str()));
-        let nodes = format!("{} of {} replaced", status.nodes.replaced, status.nodes.total);
+        let mut nodes = format!("{} of {} replaced", status.nodes.replaced, status.nodes.total);
+        if status.nodes.in_place > 0 {
+            nodes = format!("{nodes}, {} in place", status.nodes.in_place);
+        }
         tell("nodes", Some(&nodes));
         tell("holder", self.holder.as_deref());
         tell("silent", self.last_sign.as_ref().map(|at| format!("since {at}")).as_deref());
@@ -115,11 +118,14 @@ mod tests {
                             .into(),
                     since: "2026-01-01T00:00:00.000Z".into(),
                 }),
-                nodes: NodeCount { total: 3, replaced: 1 },
+                nodes: NodeCount { total: 3, replaced: 1, in_place: 0 },
             },
         );
         insta::assert_snapshot!(document.text());
         insta::assert_snapshot!(document.row());
         insta::assert_json_snapshot!(document);
+        let mut in_place = document;
+        in_place.status.nodes.in_place = 3;
+        assert!(in_place.text().contains("nodes    1 of 3 replaced, 3 in place"), "{}", in_place.text());
     }
 }

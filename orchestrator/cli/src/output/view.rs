@@ -6,6 +6,7 @@ use super::{lines, say};
 use replank_execution::RunEvent;
 use replank_planning::journal::{Record, RunState};
 use replank_planning::plan::Plan;
+use replank_provider_protocol::Replacement;
 use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::MissedTickBehavior;
@@ -131,7 +132,11 @@ impl View {
             | Record::Finalized => lines::line(event),
             Record::Succeeded { .. } => {
                 let (slot, new) = self.board.as_ref()?.replaced_by(event)?;
-                Some(format!("{} {} is replaced by {new}", lines::time(entry), slot.old.name))
+                let became = match slot.replacement {
+                    Replacement::Fresh => format!("is replaced by {new}"),
+                    Replacement::InPlace => "has joined again in place".to_owned(),
+                };
+                Some(format!("{} {} {became}", lines::time(entry), slot.old.name))
             }
             _ => None,
         }

@@ -32,6 +32,7 @@ async fn every_machine_is_joined_again_under_its_own_name() {
     let outcome = migrate_by(world, plan.clone(), directory.path()).await;
 
     assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));
+    assert!(journal(directory.path()).contains(r#""replacement":"in_place""#), "the journal says how");
     let text = |node: &Value, key: &str| node["metadata"][key].as_str().unwrap_or_default().to_owned();
     let objects = cluster.objects();
     let nodes = objects.iter().filter(|(resource, _)| resource.kind == "Node");

@@ -3,6 +3,7 @@
 use super::{RunPhase, RunState, StepPhase};
 use crate::ids::{SlotId, StepId};
 use crate::plan::Plan;
+use replank_provider_protocol::Replacement;
 use serde::{Deserialize, Serialize};
 
 /// Where a run stands.
@@ -64,6 +65,14 @@ pub struct NodeCount {
     pub total: usize,
     /// Those whose every step has succeeded.
     pub replaced: usize,
+    /// Those of all whose own machine is joined again, for which there is no way back.
+    #[serde(default, rename = "inPlace", skip_serializing_if = "is_none")]
+    pub in_place: usize,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_none(count: &usize) -> bool {
+    *count == 0
 }
 
 impl Status {
@@ -101,7 +110,11 @@ impl Status {
                 message: waiting.to_string(),
                 since,
             }),
-            nodes: NodeCount { total: plan.slots.len(), replaced: replaced.count() },
+            nodes: NodeCount {
+                total: plan.slots.len(),
+                replaced: replaced.count(),
+                in_place: plan.slots.iter().filter(|s| s.replacement == Replacement::InPlace).count(),
+            },
         }
     }
 }

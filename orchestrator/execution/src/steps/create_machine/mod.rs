@@ -107,7 +107,10 @@ impl Step for CreateMachineStep {
                     self.forget_replaced(cx, slot, before).await?;
                     // Its kubelet has a certificate of its own by now.
                     token::delete(cx, &slot.id).await?;
-                    return Ok(json!({"machine": current, "node": name, "uid": uid}));
+                    let replacement = slot.replacement;
+                    return Ok(
+                        json!({"machine": current, "node": name, "uid": uid, "replacement": replacement}),
+                    );
                 }
                 None => self.delete(cx, &format!("delete-failed-{current}"), &current).await?,
             }
