@@ -4,6 +4,8 @@ umask 077
 exec 8>"$folder/bootstrap.lock"
 flock -n 8 || exit 0
 umask 022
+# A host that was taken out of service before shall be a node after every reboot.
+if command -v systemctl >/dev/null && systemctl cat kubelet >/dev/null 2>&1; then systemctl enable kubelet; fi
 # The lock lives as long as the one that runs the script.
 setsid sh -c '
     sh "$1" >"$2/bootstrap.log" 2>&1 8>&-

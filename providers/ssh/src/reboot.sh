@@ -1,4 +1,5 @@
-# Reboots a host once for an operation, and tells whether it is up again. Arguments: the folder, the operation, and the
+# Reboots a host once for an operation, and tells whether it is up again: booted to its end, since sshd may answer
+# before the container runtime does. Arguments: the folder, the operation, and the
 # command that reboots.
 set -eu
 folder=$1
@@ -13,7 +14,10 @@ if [ ! -e "$mark" ]; then
     sync "$folder"
 fi
 if [ "$(cat "$mark")" != "$now" ]; then
-    echo up
+    case $(systemctl is-system-running 2>/dev/null) in
+    initializing | starting) echo starting ;;
+    *) echo up ;;
+    esac
     exit
 fi
 # Apart from this connection, which ends with the host. Asked again while it still goes down, it does no harm.

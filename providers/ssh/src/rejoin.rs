@@ -50,10 +50,12 @@ impl Greeted {
         let arguments: Vec<&str> =
             [FOLDER, operation].into_iter().chain(command.iter().map(String::as_str)).collect();
         let said = member.script(Purpose::Look, "the reboot", REBOOT, &arguments).await?;
-        if said == "up" {
-            return Ok(());
-        }
-        let message = format!("{} is cleaned and reboots; ask again", member.name);
+        let does = match said.as_str() {
+            "up" => return Ok(()),
+            "starting" => "has rebooted and starts its services",
+            _ => "is cleaned and reboots",
+        };
+        let message = format!("{} {does}; ask again", member.name);
         Err(ProviderError::passing(ErrorCode::Unavailable, message))
     }
 }

@@ -21,6 +21,7 @@ use replank_provider_ssh::SshProvider;
 use serde_json::json;
 use sshd::{Site, Sshd};
 use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt;
 use std::time::{Duration, Instant};
 
 struct Scene {
@@ -127,6 +128,34 @@ async fn a_host_is_cleaned_and_rebooted_once_and_joined_again() {
     };
     let found = scene.provider.find(FindParams { node }).await.expect("it is a node's machine").machine;
     assert_eq!((found.id, found.state), (machine.id, MachineState::Running));
+}
+
+/// sshd may answer before the container runtime does; and what a host was stopped for is over.
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_joins_before_a_host_has_booted_and_its_kubelet_is_enabled_again() {
+    let test = "nothing_joins_before_a_host_has_booted_and_its_kubelet_is_enabled_again";
+    let Some(mut scene) = scene(test).await else { return };
+    let systemctl = scene.host.on_disk("/root/bin/systemctl");
+    std::fs::create_dir_all(scene.host.on_disk("/root/bin")).expect("there is room");
+    let script = "#!/bin/sh\necho \"$@\" >>/root/asked\n[ $1 != is-system-running ] || cat /root/state\n";
+    std::fs::write(&systemctl, script).expect("there is room");
+    std::fs::set_permissions(&systemctl, PermissionsExt::from_mode(0o755)).expect("it is ours");
+    std::fs::write(scene.host.on_disk("/root/state"), "starting\n").expect("there is room");
+    scene.create("join", "w1").await.expect_err("it reboots first");
+    scene.host.stop();
+    scene.host.start();
+
+    let starts = scene.create("join", "w1").await.expect_err("it still boots");
+    assert_eq!(starts.code, ErrorCode::Unavailable, "{starts}");
+    assert!(starts.message.contains("starts its services"), "{starts}");
+    assert_eq!(scene.on_host("/root/joined"), "");
+    // Something else on it has failed: that is no reason to wait for ever.
+    std::fs::write(scene.host.on_disk("/root/state"), "degraded\n").expect("there is room");
+    scene.create("join", "w1").await.expect("it has booted");
+    scene.joined().await;
+    assert_eq!(scene.on_host("/root/joined"), "joined\n");
+    let asked = scene.on_host("/root/asked");
+    assert!(asked.lines().any(|line| line == "enable kubelet"), "{asked}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -152,9 +152,11 @@ impl Sshd {
     pub fn start(&mut self) {
         let disk = self.path("disk");
         let config = self.path("sshd");
+        // What a test puts into /root/bin goes before the outer machine's programs.
         let text = format!(
             "Port {}\nListenAddress 127.0.0.1\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nUsePAM no\n\
-             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\n",
+             StrictModes no\nPermitRootLogin yes\nPasswordAuthentication no\n\
+             SetEnv PATH=/root/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin\n",
             self.port,
             self.path("key").display(),
             self.folder.join("authorized_keys").display(),
