@@ -52,6 +52,7 @@ if [ -e /var/lib/cloud/seed/user-data ] && [ ! -e /var/lib/cloud/instance/boot-f
 elif [ -e /etc/systemd/system/multi-user.target.wants/kubelet.service ] && [ -e /var/lib/kubelet/config.yaml ]; then
     systemctl start kubelet
 fi
+touch /run/services/booted
 echo "$(date -u +%FT%TZ) booted $(cat /etc/hostname)"
 # bash takes in whoever is orphaned; the services end with this process.
 wait

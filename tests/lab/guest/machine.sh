@@ -38,5 +38,11 @@ else
         echo 0 >"$root/$controller/$cgroup/cgroup.procs"
     done
 fi
-exec nsenter --net="/run/netns/$name" \
-    unshare --mount --uts --ipc --cgroup --pid --fork --kill-child bash "$dir/guest/boot.sh" "$dir" "$name"
+status=0
+nsenter --net="/run/netns/$name" \
+    unshare --mount --uts --ipc --cgroup --pid --fork --kill-child bash "$dir/guest/boot.sh" "$dir" "$name" || status=$?
+# The kernel ends the first process of a machine that reboots itself with SIGHUP; any other end switches it off.
+[ $status = 129 ] || exit $status
+# Its pods ended with it; nothing but the disk outlives a reboot.
+find $root/$cgroup $root/*/$cgroup -mindepth 1 -depth -type d -exec rmdir {} + 2>/dev/null || true
+exec bash "$0" "$@"

@@ -81,6 +81,39 @@ fn a_machine_keeps_its_disk_and_goes_back_to_a_snapshot() {
     assert_eq!(control_groups(&place), Vec::<PathBuf>::new());
 }
 
+/// What `systemctl reboot` does on a machine: everything but its disk is new.
+#[test]
+fn a_machine_reboots_itself() {
+    let (held, lab) = lab("reboot");
+    machine(&lab, "m1");
+    machine(&lab, "m2");
+    until("the end of the first boot", || text(&lab, "/srv/done").as_deref() == Some("hello"));
+    let boot = |lab: &Lab, name: &str| {
+        lab.host_read(name, "/proc/sys/kernel/random/boot_id").ok().flatten().map(|file| file.content)
+    };
+    let (first, other) = (boot(&lab, "m1"), boot(&lab, "m2"));
+    assert_ne!(first, other, "every machine has a boot of its own");
+    let script = "echo kept >/srv/kept; ip link add mine type veth peer name far; \
+        mkdir /sys/fs/cgroup/pids/kubepods; systemctl reboot";
+    // It does not come back: the machine ends with it.
+    let _ = lab.host_run("m1", &["sh", "-c", script], None).unwrap_or_else(|error| panic!("{error}"));
+    until("another boot", || boot(&lab, "m1").is_some_and(|now| Some(&now) != first.as_ref()));
+
+    assert_eq!(text(&lab, "/srv/kept").as_deref(), Some("kept\n"));
+    let gone =
+        ["sh", "-c", "! ip link show mine && ! ls -d /sys/fs/cgroup/pids/kubepods && ip link show eth0"];
+    let looked = lab.host_run("m1", &gone, None).unwrap_or_else(|error| panic!("{error}"));
+    assert!(looked.status.success(), "{looked:?}");
+    assert_eq!(boot(&lab, "m2"), other, "nobody else has rebooted");
+    lab.stop("m1").unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(lab.power("m1").expect("it is known"), Power::Off);
+    std::thread::sleep(Duration::from_secs(1));
+    assert_eq!(lab.power("m1").expect("it is known"), Power::Off, "a plug that is pulled is no reboot");
+    let place = lab.place().clone();
+    drop(held);
+    assert_eq!(control_groups(&place), Vec::<PathBuf>::new());
+}
+
 /// A provider that is killed while it copies a disk leaves its machine as it was: running.
 #[test]
 fn a_killed_snapshot_leaves_its_machine_running() {

@@ -77,6 +77,11 @@ impl Lab {
         in_lab(self.init, words)
     }
 
+    /// Its first process, by the number that this machine knows it by.
+    pub(crate) fn first_process(&self) -> u32 {
+        self.init
+    }
+
     /// Every machine, by name.
     ///
     /// # Errors

@@ -5,7 +5,7 @@
 //! - [`needs`]: what this machine must offer, tried by doing it.
 //! - [`place`]: a lab's folder; [`lab`]: a lab that is up; [`supervisor`]: who takes it down.
 //! - [`machine`]: machines; [`balancer`]: the load balancer before control planes; [`first_boot`]: what a
-//!   machine does with its user-data.
+//!   machine does with its user-data; [`ssh`]: how this machine's ssh reaches them.
 //! - [`cluster`]: a kubeadm cluster on such machines.
 //! - [`error`]: why something could not be done; [`run`]: other programs.
 
@@ -20,6 +20,7 @@ pub mod machine;
 pub mod needs;
 pub mod place;
 pub mod run;
+pub mod ssh;
 pub mod supervisor;
 
 pub use error::{LabError, Result};
