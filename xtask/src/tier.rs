@@ -126,7 +126,13 @@ impl Tier {
         match self {
             Self::Fast | Self::Providers => &[],
             Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
-            Self::Lab => &["replank", "replank-lab", "replank-provider-lab", "replank-provider-libvirt"],
+            Self::Lab => &[
+                "replank",
+                "replank-lab",
+                "replank-provider-lab",
+                "replank-provider-libvirt",
+                "replank-provider-ssh",
+            ],
         }
     }
 

@@ -3,6 +3,7 @@
 mod claims;
 mod clients;
 mod controller_manager;
+mod hosts;
 mod hypervisor;
 mod lives;
 mod migrations;

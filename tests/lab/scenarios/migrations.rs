@@ -28,15 +28,15 @@ enum Way {
     Troubled(Story),
 }
 
-fn shape(control_planes: usize, workers: usize, install: Install) -> Shape {
+pub(crate) fn shape(control_planes: usize, workers: usize, install: Install) -> Shape {
     Shape { control_planes, workers, cni: Cni::Calico(install) }
 }
 
-fn name(object: &Value) -> String {
+pub(crate) fn name(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap_or_default().to_owned()
 }
 
-fn names(objects: &[Value]) -> BTreeSet<String> {
+pub(crate) fn names(objects: &[Value]) -> BTreeSet<String> {
     objects.iter().map(name).collect()
 }
 
@@ -80,17 +80,17 @@ async fn migrated(test: &str, shape: Shape, strategy: Strategy, way: Way) {
     assert!(stage.cluster.lab().snapshots().expect("snapshots can be listed").is_empty());
 }
 
-fn undisturbed(mut run: Program) {
+pub(crate) fn undisturbed(mut run: Program) {
     run.ends_within(WHOLE).with(0);
 }
 
-fn every_node_is_new(stage: &Stage, old: &BTreeSet<String>) {
+pub(crate) fn every_node_is_new(stage: &Stage, old: &BTreeSet<String>) {
     let nodes = names(&stage.list("nodes"));
     assert_eq!(nodes.len(), old.len());
     assert!(nodes.is_disjoint(old), "every machine is replaced: {old:?} {nodes:?}");
 }
 
-fn every_pod_is_on_the_new_network(stage: &Stage) {
+pub(crate) fn every_pod_is_on_the_new_network(stage: &Stage) {
     let nodes = stage.list("nodes");
     for pod in stage.list("pods").iter().filter(|pod| pod["spec"]["hostNetwork"] != true) {
         let ip = pod["status"]["podIP"].as_str().unwrap_or_default();
@@ -114,9 +114,10 @@ fn old_machines_are_off_and_kept(stage: &Stage, old: &BTreeSet<String>) {
 
 /// No link, route, rule, set or file of Calico's is on a machine that is on; logs are the kubelet's, which may have
 /// run one of its pods for a while.
-fn nothing_of_calico_is_on(stage: &Stage, old: &BTreeSet<String>) {
+pub(crate) fn nothing_of_calico_is_on(stage: &Stage, old: &BTreeSet<String>) {
     const LOOK: &str = "ip -o link | grep -F cali; ip route show proto 80; ip route | grep -F cali; \
-        iptables-save | grep -F cali; ipset list -n | grep -F cali; \
+        for tool in iptables-nft ip6tables-nft iptables-legacy ip6tables-legacy; do $tool-save | grep -F cali; done; \
+        ipset list -n | grep -F cali; \
         find /etc/cni/net.d /opt/cni/bin /var/lib /var/run /var/log -maxdepth 2 -iname '*calico*' \
             -not -path '/var/log/pods/*' -not -path '/var/log/containers/*'; true";
     let lab = stage.cluster.lab();
@@ -127,14 +128,14 @@ fn nothing_of_calico_is_on(stage: &Stage, old: &BTreeSet<String>) {
     }
 }
 
-fn the_controller_manager_never_minded(seen: &Seen) {
+pub(crate) fn the_controller_manager_never_minded(seen: &Seen) {
     let said = seen.ends.values().filter(|(_, why)| matches!(why, Why::Said(_)));
     assert_eq!(said.count(), 0, "none ends because of its configuration: {:#?}", seen.ends);
     assert!(seen.ahead.is_empty(), "kubeadm's record comes first: {:#?}", seen.ahead);
 }
 
 /// The figures of a run, for docs/lab.md.
-fn tell(test: &str, took: f64, operator: &Operator<'_>, seen: &Seen, answers: &Answers) {
+pub(crate) fn tell(test: &str, took: f64, operator: &Operator<'_>, seen: &Seen, answers: &Answers) {
     say(&format!("{test}: {took:.0} s from the command to its end"));
     for (step, seconds) in durations(&operator.journal()) {
         say(&format!("{test}: {seconds:6.1} s {step}"));

@@ -35,15 +35,21 @@ pub(crate) struct Operator<'s> {
 }
 
 impl<'s> Operator<'s> {
-    /// The administrator, with this strategy in mind.
+    /// The administrator, with this strategy in mind; the lab itself is the provider.
     pub(crate) fn new(stage: &'s Stage, strategy: Strategy) -> Self {
+        let lab = json!({"name": "lab", "settings": {"lab": stage.cluster.lab().place().folder()}});
+        Self::with_provider(stage, strategy, &lab)
+    }
+
+    /// The same, with a provider and its settings.
+    pub(crate) fn with_provider(stage: &'s Stage, strategy: Strategy, provider: &Value) -> Self {
         let home = tempfile::tempdir().expect("there is room");
         let kubeconfig = stage.cluster.kubeconfig().to_owned();
         let new = Self { stage, home, kubeconfig, started: Cell::new(0) };
         let configuration = json!({
             "apiVersion": "replank.dev/v1alpha1", "kind": "Migration", "strategy": strategy,
             "nodes": {"canarySoakSeconds": 5},
-            "provider": {"name": "lab", "settings": {"lab": stage.cluster.lab().place().folder()}},
+            "provider": provider,
         });
         std::fs::write(new.file("migration.yaml"), configuration.to_string()).expect("there is room");
         new
@@ -117,8 +123,21 @@ impl<'s> Operator<'s> {
         let plan = self.plan();
         let mut line = vec!["plan", "--config", &configuration, "--out", &plan];
         line.extend(consents.iter().map(String::as_str));
-        self.talk(&line).ends_within(SHORT).with(0);
+        let told = self.talk(&line).ends_within(SHORT).with(0).out;
+        std::fs::write(self.file("plan.txt"), told).expect("there is room");
         self
+    }
+
+    /// The plan as it was told to a person.
+    pub(crate) fn planned_text(&self) -> String {
+        std::fs::read_to_string(self.file("plan.txt")).expect("the plan was told")
+    }
+
+    /// Where the run stands.
+    pub(crate) fn status(&self) -> Value {
+        let told =
+            self.talk(&["status", "--run-dir", &self.run_dir(), "--output", "json"]).ends_within(SHORT);
+        serde_json::from_str(&told.with(0).out).expect("stdout is one JSON document")
     }
 
     /// Begins the run, or goes on with it.
@@ -171,7 +190,7 @@ impl<'s> Operator<'s> {
         let number = self.started.get() + 1;
         self.started.set(number);
         let mut command = Command::new(path_of("replank"));
-        // The lab's provider lies beside it.
+        // The providers lie beside it.
         command.args(line).env("HOME", self.home.path()).env_remove("KUBECONFIG").env_remove("REPLANK_LOG");
         command.envs(log.map(|log| ("REPLANK_LOG", log)));
         Program::start(command, self.home.path(), &format!("replank-{number}"))
