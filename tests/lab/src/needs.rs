@@ -56,17 +56,19 @@ pub fn virtual_machines(progress: &mut Progress<'_>) -> Result<()> {
     if !cfg!(target_arch = "x86_64") {
         return Err(LabError::Missing(vec!["virtual machines are made for x86_64 only".into()]));
     }
+    let lacking = missing(VIRTUAL).join(" ");
     // Whatever came of it: without them there are no virtual machines, and everything else goes on.
-    let why =
-        |error: LabError| format!("what virtual machines need is missing and can't be installed: {error}");
+    let why = |error| format!("virtual machines need {lacking}, which can't be installed: {error}");
     installed(VIRTUAL, progress).map_err(|error| LabError::Missing(vec![why(error)]))
 }
 
+/// The packages whose programs are not there.
+fn missing(wanted: &[(&str, &'static str)]) -> Vec<&'static str> {
+    wanted.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect()
+}
+
 fn installed(wanted: &[(&str, &'static str)], progress: &mut Progress<'_>) -> Result<()> {
-    let missing = || -> Vec<&'static str> {
-        wanted.iter().filter(|(program, _)| !on_path(program)).map(|(_, package)| *package).collect()
-    };
-    let first = missing();
+    let first = missing(wanted);
     if first.is_empty() {
         return Ok(());
     }
@@ -84,7 +86,7 @@ fn installed(wanted: &[(&str, &'static str)], progress: &mut Progress<'_>) -> Re
     let mut words = vec!["install", "--yes", "--no-install-recommends"];
     words.extend(&first);
     succeed("apt-get install", &mut apt(&words))?;
-    if missing().is_empty() { Ok(()) } else { Err(by_hand()) }
+    if missing(wanted).is_empty() { Ok(()) } else { Err(by_hand()) }
 }
 
 /// apt that asks nothing. No service of what it installs is started: a `policy-rc.d` of our own would
