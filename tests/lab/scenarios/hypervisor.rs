@@ -66,7 +66,8 @@ impl Hypervisor {
             "<interface type='network'><source network='guests'/><model type='virtio'/></interface>";
         let old = MachineId::new(site.define(&old_node("old", &site.path("pool/old"), "qcow2", interface)));
         let settings = site.settings(json!({
-            "vcpus": 2, "memoryMiB": MEMORY, "graceSeconds": 120,
+            // Without AVX, which takes long to emulate.
+            "processor": "Nehalem", "vcpus": 2, "memoryMiB": MEMORY, "graceSeconds": 120,
             "kernel": {"path": image.kernel, "initrd": image.initrd, "arguments": KERNEL_ARGUMENTS},
         }));
         let plugin = plugin(&site, &network);
