@@ -3,8 +3,8 @@
 use crate::clients::Answers;
 use crate::controller_manager::Watch;
 use crate::migrations::{
-    every_node_is_new, every_pod_is_on_the_new_network, name, names, nothing_of_calico_is_on, shape, tell,
-    the_controller_manager_never_minded, undisturbed,
+    WHOLE, every_node_is_new, every_pod_is_on_the_new_network, name, names, nothing_of_calico_is_on, shape,
+    tell, the_controller_manager_never_minded, undisturbed,
 };
 use crate::operator::Operator;
 use crate::program::eventually;
@@ -126,13 +126,29 @@ fn incarnations(stage: &Stage) -> BTreeMap<String, (String, String)> {
     stage.list("nodes").iter().map(|node| (name(node), facts(node))).collect()
 }
 
+/// What becomes of the one that carries a plan out.
+enum Fate {
+    /// It is left alone.
+    Undisturbed,
+    /// It is killed as soon as its journal holds these words, and begun again.
+    KilledAt(&'static str),
+}
+
 /// Carries the plan out, and looks at what is true of every migration.
-async fn carried_out(test: &str, stage: &Stage, operator: &Operator<'_>) {
+async fn carried_out(test: &str, stage: &Stage, operator: &Operator<'_>, fate: Fate) {
     let nodes = stage.list("nodes").len();
     let before = Whole::of(&stage.cluster);
     let watch = Watch::begin(&stage.cluster, stage.client().await);
     let began = Instant::now();
-    tokio::task::block_in_place(|| undisturbed(operator.apply()));
+    tokio::task::block_in_place(|| {
+        let mut run = operator.apply();
+        if let Fate::KilledAt(words) = fate {
+            eventually(words, WHOLE, || operator.journal().contains(words).then_some(()));
+            assert!(run.kill().is_none(), "it had ended by itself");
+            run = operator.apply();
+        }
+        undisturbed(run);
+    });
     let took = began.elapsed().as_secs_f64();
     let seen = watch.ended().await;
     stage.cluster.settled(nodes).unwrap_or_else(|error| panic!("{error}"));
@@ -163,7 +179,7 @@ async fn spare_hosts_take_the_place_of_every_node() {
     let operator = Operator::with_provider(&stage, Strategy::Rolling, &provider);
     let operator = operator.restricted().planned().provided();
 
-    carried_out("ssh-spares", &stage, &operator).await;
+    carried_out("ssh-spares", &stage, &operator, Fate::Undisturbed).await;
 
     every_node_is_new(&stage, &old);
     nothing_of_calico_is_on(&stage, &old);
@@ -219,7 +235,8 @@ async fn every_host_is_joined_again_in_place() {
     let operator = operator.restricted().planned().provided();
     in_place_is_asked_for_by_name(&operator, &nodes);
 
-    carried_out("ssh-in-place", &stage, &operator).await;
+    // In the middle of the first host's reboot.
+    carried_out("ssh-in-place", &stage, &operator, Fate::KilledAt("is cleaned and reboots")).await;
 
     let after = incarnations(&stage);
     assert_eq!(after.keys().collect::<Vec<_>>(), before.keys().collect::<Vec<_>>(), "the same hosts");

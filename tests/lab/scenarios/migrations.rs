@@ -16,7 +16,7 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 /// How long one may take on two busy cores.
-const WHOLE: Duration = Duration::from_secs(1200);
+pub(crate) const WHOLE: Duration = Duration::from_secs(1200);
 
 /// How a run is carried out.
 enum Way {
