@@ -11,6 +11,8 @@ use crate::schema::builtin::{DEPLOYMENTS, REPLICA_SETS};
 use crate::server::{Object, Status, Subresource};
 use serde_json::{Map, Value, json};
 
+type Fields = Map<String, Value>;
+
 const HASH: &str = "pod-template-hash";
 const REVISION: &str = "deployment.kubernetes.io/revision";
 const DESIRED: &str = "deployment.kubernetes.io/desired-replicas";
@@ -43,12 +45,25 @@ fn max_surge(deployment: &Value) -> i64 {
     int_or_percent(&deployment["spec"]["strategy"]["rollingUpdate"]["maxSurge"], total, true).unwrap_or(0)
 }
 
-fn without_hash(template: &Value) -> Value {
-    let mut template = template.clone();
-    if let Some(labels) = template.pointer_mut("/metadata/labels").and_then(Value::as_object_mut) {
-        labels.remove(HASH);
+/// Whether two templates differ in nothing but the hash among their labels.
+fn same_template(a: &Value, b: &Value) -> bool {
+    let (Some(a), Some(b)) = (a.as_object(), b.as_object()) else { return a == b };
+    same_but(a, b, "metadata", |a, b| same_but(a, b, "labels", same_labels))
+}
+
+/// Whether two maps differ in nothing but one field, and in that only as much as may be.
+fn same_but(a: &Fields, b: &Fields, field: &str, may: impl Fn(&Fields, &Fields) -> bool) -> bool {
+    let rest =
+        a.len() == b.len() && a.iter().all(|(name, value)| name == field || b.get(name) == Some(value));
+    rest && match (a.get(field), b.get(field)) {
+        (Some(Value::Object(a)), Some(Value::Object(b))) => may(a, b),
+        (a, b) => a == b,
     }
-    template
+}
+
+fn same_labels(a: &Fields, b: &Fields) -> bool {
+    let but = |labels: &Fields| labels.len() - usize::from(labels.contains_key(HASH));
+    but(a) == but(b) && a.iter().all(|(name, value)| name == HASH || b.get(name) == Some(value))
 }
 
 fn created(set: &Value) -> (String, String) {
@@ -58,8 +73,8 @@ fn created(set: &Value) -> (String, String) {
 /// Tells the ReplicaSet of the present template from the others.
 pub(super) fn sort(deployment: &Value, mut sets: Vec<Object>) -> Sets {
     sets.sort_by_key(|set| created(set));
-    let wanted = without_hash(&deployment["spec"]["template"]);
-    let at = sets.iter().position(|set| without_hash(&set["spec"]["template"]) == wanted);
+    let wanted = &deployment["spec"]["template"];
+    let at = sets.iter().position(|set| same_template(&set["spec"]["template"], wanted));
     let new = at.map(|at| sets.remove(at));
     Sets { new, old: sets }
 }
@@ -338,4 +353,27 @@ fn clean_up(cx: &Cx, deployment: &Value, sets: &mut Sets) -> Result<(), Status> 
         sets.old.retain(|old| uid_of(old) != uid_of(set));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::same_template;
+    use serde_json::json;
+
+    #[test]
+    fn a_template_is_the_same_but_for_its_hash() {
+        let plain = json!({"metadata": {"labels": {"app": "web"}}, "spec": {"hostNetwork": true}});
+        let mut hashed = plain.clone();
+        hashed["metadata"]["labels"]["pod-template-hash"] = json!("abc");
+        assert!(same_template(&plain, &hashed) && same_template(&hashed, &plain));
+        let mut other = hashed.clone();
+        other["metadata"]["labels"]["app"] = json!("shop");
+        assert!(!same_template(&hashed, &other));
+        other = hashed.clone();
+        other["spec"] = json!({});
+        assert!(!same_template(&plain, &other));
+        other = hashed.clone();
+        other["metadata"]["annotations"] = json!({"a": "b"});
+        assert!(!same_template(&plain, &other) && !same_template(&other, &plain));
+    }
 }
