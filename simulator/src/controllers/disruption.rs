@@ -2,8 +2,8 @@
 
 use super::context::Cx;
 use super::objects::{
-    Key, about, conditions_of, controller_of, int_or_percent, is_terminating, key_of, name_of, namespace_of,
-    number, set_condition, text,
+    Key, about, conditions_of, controller_of, int_or_percent, key_of, name_of, namespace_of, number,
+    set_condition, text,
 };
 use super::queue::Queue;
 use super::runtime::Controller;
@@ -60,7 +60,7 @@ impl Controller for Disruption {
             queue.add_after(key.clone(), wait);
         }
         let healthy = selected.iter().filter(|pod| {
-            pods::is_ready(pod) && !is_terminating(pod) && !disrupted.contains_key(name_of(pod))
+            pods::is_ready(pod) && !pod.pod().terminating && !disrupted.contains_key(name_of(pod))
         });
         let current = i64::try_from(healthy.count()).unwrap_or(i64::MAX);
         let allowed = if expected == 0 { 0 } else { (current - desired).max(0) };
@@ -109,7 +109,7 @@ fn unconfirmed(cx: &Cx, budget: &Value, selected: &[Object]) -> (Map<String, Val
     let mut kept = Map::new();
     let mut next: Option<Duration> = None;
     for (name, at) in budget["status"]["disruptedPods"].as_object().into_iter().flatten() {
-        let there = selected.iter().any(|pod| name_of(pod) == name && !is_terminating(pod));
+        let there = selected.iter().any(|pod| name_of(pod) == name && !pod.pod().terminating);
         let Some(left) = cx.until(at.as_str().unwrap_or_default(), CONFIRMATION).filter(|_| there) else {
             continue;
         };

@@ -1,7 +1,7 @@
 //! Short ways to read and make objects.
 
 pub(crate) use crate::server::object::{
-    child, finalizers, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
+    at, child, finalizers, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
 };
 
 use crate::schema::Resource;

@@ -1,7 +1,7 @@
 //! Which pods the selectors of Services, budgets and the like select, kept up to date by events:
 //! nobody has to look through all pods of a namespace when one of them changes.
 
-use super::objects::{Key, key_of};
+use super::objects::{Key, at, key_of};
 use crate::schema::builtin::PODS;
 use crate::server::{Event, LabelSelector, Object};
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl Selected {
     pub(crate) fn notice_pod(&mut self, event: &Event) -> Vec<Key> {
         let (namespace, name) = key_of(event.object());
         let space = self.namespaces.entry(namespace.clone()).or_default();
-        let labels = event.new.as_ref().map(|pod| &pod["metadata"]["labels"]);
+        let labels = event.new.as_ref().map(|pod| at(pod, "/metadata/labels").unwrap_or(&Value::Null));
         if let Some((before, owners)) = space.pods.get(&name)
             && labels == Some(before)
         {
@@ -81,7 +81,7 @@ impl Selected {
     pub(crate) fn pods(&self, cx: &Cx, key: &Key) -> Vec<Object> {
         let members = self.namespaces.get(&key.0).and_then(|space| space.owners.get(&key.1));
         let names = members.into_iter().flat_map(|(_, members)| members);
-        names.filter_map(|name| cx.get(&PODS, &key.0, name)).collect()
+        cx.direct.get_each(&PODS, &key.0, names.map(String::as_str))
     }
 
     /// The owners of one namespace.

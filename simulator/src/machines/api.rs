@@ -3,6 +3,7 @@
 //! Kubelets touch many kinds and few fields of each; typed round trips would drop fields that
 //! this code does not know. An embedded server hands objects over as they are, any other as JSON.
 
+use crate::server::Object;
 use std::sync::Arc;
 
 use bytes::{Bytes, BytesMut};
@@ -88,7 +89,7 @@ pub(crate) enum Patch {
 
 /// One change that a watch told of.
 #[derive(Clone, Debug)]
-pub(crate) enum Change<T = Arc<Value>> {
+pub(crate) enum Change<T = Object> {
     /// The object is there like this.
     Applied(T),
     /// The object is gone; this was its last state.
@@ -163,7 +164,11 @@ impl Api {
         body: Vec<u8>,
         kind: &str,
     ) -> Result<Answer, ApiFailure> {
-        let mut request = request(method, path, body, kind, PLAIN)?.map(Body::from);
+        self.answered(request(method, path, body, kind, PLAIN)?).await
+    }
+
+    async fn answered(&self, request: Request<Vec<u8>>) -> Result<Answer, ApiFailure> {
+        let mut request = request.map(Body::from);
         request.extensions_mut().insert(Accepts);
         let mut response = self.client.send(request).await?;
         match response.extensions_mut().remove::<Passed>() {
@@ -176,7 +181,7 @@ impl Api {
 
     async fn send(&self, method: Method, path: &str, body: Vec<u8>, kind: &str) -> Result<Value, ApiFailure> {
         match self.answer(method, path, body, kind).await? {
-            Answer::Object(object) => Ok(Arc::unwrap_or_clone(object)),
+            Answer::Object(object) => Ok(object.into_value()),
             Answer::List(items, revision) => {
                 let items: Vec<&Value> = items.iter().map(|item| &**item).collect();
                 Ok(json!({"metadata": {"resourceVersion": revision.to_string()}, "items": items}))
@@ -206,18 +211,14 @@ impl Api {
     }
 
     /// The items of a list, and the list's resource version.
-    pub(crate) async fn list(&self, path: &str) -> Result<(Vec<Arc<Value>>, String), ApiFailure> {
-        match self.answer(Method::GET, path, Vec::new(), PLAIN).await? {
-            Answer::List(items, revision) => Ok((items.to_vec(), revision.to_string())),
-            Answer::Object(object) => Ok(taken_apart(Arc::unwrap_or_clone(object))),
-            Answer::Json(text) => Ok(taken_apart(parsed(&text)?)),
-        }
+    pub(crate) async fn list(&self, path: &str) -> Result<(Vec<Object>, String), ApiFailure> {
+        listed(self.answer(Method::GET, path, Vec::new(), PLAIN).await?)
     }
 
-    /// The same with the objects' metadata only, for who needs no more than their names.
-    pub(crate) async fn list_metadata(&self, path: &str) -> Result<(Vec<Arc<Value>>, String), ApiFailure> {
-        let request = request(Method::GET, path, Vec::new(), PLAIN, METADATA)?;
-        Ok(taken_apart(self.client.request::<Value>(request).await?))
+    /// The same with the objects' metadata only, for who needs no more than their names; a server in the same
+    /// process hands over the whole objects, since they are there.
+    pub(crate) async fn list_metadata(&self, path: &str) -> Result<(Vec<Object>, String), ApiFailure> {
+        listed(self.answered(request(Method::GET, path, Vec::new(), PLAIN, METADATA)?).await?)
     }
 
     /// Creates an object in a collection.
@@ -301,7 +302,7 @@ impl Api {
         query: &str,
         version: &str,
     ) -> Result<impl Stream<Item = Result<Change, ApiFailure>> + Send + use<>, ApiFailure> {
-        let told = |object: Arc<Value>| Ok(object);
+        let told = |object: Object| Ok(object);
         self.events(path, query, version, told).await
     }
 
@@ -312,7 +313,7 @@ impl Api {
         query: &str,
         version: &str,
     ) -> Result<impl Stream<Item = Result<Change<T>, ApiFailure>> + Send + use<T>, ApiFailure> {
-        let told = |object: Arc<Value>| T::deserialize(&*object).map_err(unreadable);
+        let told = |object: Object| T::deserialize(&*object).map_err(unreadable);
         self.events(path, query, version, told).await
     }
 
@@ -321,7 +322,7 @@ impl Api {
         path: &str,
         query: &str,
         version: &str,
-        told: fn(Arc<Value>) -> Result<T, ApiFailure>,
+        told: fn(Object) -> Result<T, ApiFailure>,
     ) -> Result<BoxStream<'static, Result<Change<T>, ApiFailure>>, ApiFailure> {
         let joint = if query.is_empty() { "" } else { "&" };
         let uri =
@@ -344,9 +345,9 @@ impl Api {
 /// What the server answered.
 enum Answer {
     /// An object that it handed over.
-    Object(Arc<Value>),
+    Object(Object),
     /// The objects of a list, and its revision.
-    List(Arc<[Arc<Value>]>, u64),
+    List(Arc<[Object]>, u64),
     /// JSON.
     Json(Bytes),
 }
@@ -386,7 +387,7 @@ fn unreadable(error: serde_json::Error) -> ApiFailure {
 }
 
 /// An event that was handed over.
-fn handed<T>(event: Told, told: fn(Arc<Value>) -> Result<T, ApiFailure>) -> Result<Change<T>, ApiFailure> {
+fn handed<T>(event: Told, told: fn(Object) -> Result<T, ApiFailure>) -> Result<Change<T>, ApiFailure> {
     match event {
         Told::Applied(object) => Ok(Change::Applied(told(object)?)),
         Told::Deleted(object) => Ok(Change::Deleted(told(object)?)),
@@ -442,10 +443,18 @@ struct ListMetadata {
 }
 
 /// The items of a list, and its resource version.
-fn taken_apart(mut list: Value) -> (Vec<Arc<Value>>, String) {
+fn listed(answer: Answer) -> Result<(Vec<Object>, String), ApiFailure> {
+    match answer {
+        Answer::List(items, revision) => Ok((items.to_vec(), revision.to_string())),
+        Answer::Object(object) => Ok(taken_apart(object.into_value())),
+        Answer::Json(text) => Ok(taken_apart(parsed(&text)?)),
+    }
+}
+
+fn taken_apart(mut list: Value) -> (Vec<Object>, String) {
     let version = list["metadata"]["resourceVersion"].as_str().unwrap_or("0").to_owned();
     match list["items"].take() {
-        Value::Array(items) => (items.into_iter().map(Arc::new).collect(), version),
+        Value::Array(items) => (items.into_iter().map(Object::from).collect(), version),
         _ => (Vec::new(), version),
     }
 }

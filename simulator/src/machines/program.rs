@@ -4,6 +4,7 @@
 //! name of an object. A container that no program claims is an ordinary one: it starts, becomes
 //! ready after its probe delay and stops within its grace time.
 
+use crate::server::Object;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -123,7 +124,7 @@ pub struct ProgramContext {
     /// Name of the Node that the pod runs on.
     pub node: String,
     /// The pod as it was when the container started.
-    pub pod: Arc<Value>,
+    pub pod: Object,
     /// The container's name.
     pub container: String,
     /// The container's image.

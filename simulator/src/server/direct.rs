@@ -47,6 +47,20 @@ impl Direct {
         self.read(|state| Some(state.store.get(resource, namespace, name)?.object.clone()))
     }
 
+    /// Those of these objects of one namespace that are there, in the order of the names.
+    pub(crate) fn get_each<'n>(
+        &self,
+        resource: &Resource,
+        namespace: &str,
+        names: impl Iterator<Item = &'n str>,
+    ) -> Vec<Object> {
+        self.read(|state| {
+            let there = state.store.table(resource).and_then(|table| table.in_namespace(namespace));
+            let Some(there) = there else { return Vec::new() };
+            names.filter_map(|name| Some(there.get(name)?.object.clone())).collect()
+        })
+    }
+
     /// All objects, or those of one namespace, in key order.
     pub fn list(&self, resource: &Resource, namespace: Option<&str>) -> Vec<Object> {
         self.read(|state| {

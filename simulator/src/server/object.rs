@@ -1,12 +1,71 @@
 //! Objects as the store holds them, and short ways to read and write JSON.
 
+use super::pod_facts::PodFacts;
 use crate::schema::Managers;
 use bytes::Bytes;
+use serde::{Deserialize, Deserializer};
 use serde_json::{Map, Value};
+use std::ops::Deref;
 use std::sync::{Arc, OnceLock};
 
-/// An object as the store holds it: never changed, only replaced.
-pub type Object = Arc<Value>;
+/// An object as the store holds it: never changed, only replaced. It reads like the JSON value that it is.
+#[derive(Clone)]
+pub struct Object(Arc<Version>);
+
+struct Version {
+    value: Value,
+    facts: OnceLock<PodFacts>,
+}
+
+impl Object {
+    /// What controllers ask of a pod, read once for each version of it however many of them ask.
+    pub(crate) fn pod(&self) -> &PodFacts {
+        self.0.facts.get_or_init(|| PodFacts::of(&self.0.value))
+    }
+
+    /// The value itself, copied if others hold this version too.
+    pub(crate) fn into_value(self) -> Value {
+        Arc::try_unwrap(self.0).map_or_else(|shared| shared.value.clone(), |version| version.value)
+    }
+}
+
+impl From<Value> for Object {
+    fn from(value: Value) -> Self {
+        Self(Arc::new(Version { value, facts: OnceLock::new() }))
+    }
+}
+
+impl Deref for Object {
+    type Target = Value;
+
+    fn deref(&self) -> &Value {
+        &self.0.value
+    }
+}
+
+impl AsRef<Value> for Object {
+    fn as_ref(&self) -> &Value {
+        self
+    }
+}
+
+impl<'de> Deserialize<'de> for Object {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Value::deserialize(deserializer).map(Self::from)
+    }
+}
+
+impl PartialEq for Object {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0) || **self == **other
+    }
+}
+
+impl std::fmt::Debug for Object {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.value.fmt(f)
+    }
+}
 
 /// A version of an object with who manages its fields, and with its JSON, which is written at most once.
 #[derive(Debug)]
@@ -25,7 +84,7 @@ pub(crate) type Entry = Arc<Stored>;
 impl Stored {
     pub(crate) fn new(object: Value, managers: Managers, revision: u64) -> Entry {
         let (json, item) = (OnceLock::new(), OnceLock::new());
-        Arc::new(Self { object: Arc::new(object), managers, revision, json, item })
+        Arc::new(Self { object: object.into(), managers, revision, json, item })
     }
 
     pub(crate) fn json(&self) -> Bytes {
@@ -122,10 +181,22 @@ pub(crate) fn at<'a>(value: &'a Value, pointer: &str) -> Option<&'a Value> {
         return pointer.is_empty().then_some(value);
     };
     tokens.split('/').try_fold(value, |value, token| match value {
-        Value::Object(map) => map.get(token),
+        Value::Object(map) => member(map, token),
         Value::Array(list) => list.get(token.parse::<usize>().ok()?),
         _ => None,
     })
+}
+
+/// The most fields of a map that are looked through one by one: two nodes of the tree that holds them.
+const FEW: usize = 22;
+
+/// A field of a map. Names of another length are passed over without being read, which a search by order can't do:
+/// each is memory of its own, far from the map.
+pub(crate) fn member<'a>(map: &'a Map<String, Value>, name: &str) -> Option<&'a Value> {
+    if map.len() > FEW {
+        return map.get(name);
+    }
+    map.iter().find(|(key, _)| key.as_str() == name).map(|(_, value)| value)
 }
 
 /// The string at a JSON pointer, or the empty string.

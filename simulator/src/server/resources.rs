@@ -86,8 +86,10 @@ impl Target<'_> {
                 let selection = self.selection()?;
                 let page = server.state().list(kind, &selection, &asked.query)?;
                 let form = self.form();
-                // Items of built-in kinds' lists are written without their kind.
-                if kind.custom && form == Form::Json && asked.accepts_passing() && page.continues.is_none() {
+                // Items of built-in kinds' lists are written without their kind; who asks for metadata reads no
+                // kind, nor anything else that an object has beside it.
+                let alike = form == Form::Metadata || kind.custom && form == Form::Json;
+                if alike && asked.accepts_passing() && page.continues.is_none() {
                     let item = |entry| at_version(kind, entry).object.clone();
                     let items = page.entries.iter().map(item).collect();
                     return Ok(Answer::Passed(200, Passed::List(items, page.revision)));

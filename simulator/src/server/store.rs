@@ -27,6 +27,11 @@ impl Table {
         self.namespaces.get(namespace)?.get(name)
     }
 
+    /// The objects of one namespace by name.
+    pub(crate) fn in_namespace(&self, namespace: &str) -> Option<&BTreeMap<String, Entry>> {
+        self.namespaces.get(namespace)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.namespaces.is_empty()
     }
@@ -74,9 +79,9 @@ fn table_of(resource: &Resource) -> Cow<'_, str> {
     }
 }
 
-fn owners(object: Option<&Value>) -> BTreeSet<&str> {
-    let references = object.map_or(&[][..], |object| items(object, "/metadata/ownerReferences"));
-    references.iter().map(|owner| text(owner, "/uid")).collect()
+/// The UIDs of the owners that an object names.
+fn owners(object: &Value) -> impl Iterator<Item = &str> {
+    items(object, "/metadata/ownerReferences").iter().map(|owner| text(owner, "/uid"))
 }
 
 /// The revision of a store in which nothing was written yet.
@@ -86,7 +91,7 @@ pub(crate) const FIRST_REVISION: u64 = 1;
 pub(crate) struct Store {
     tables: BTreeMap<String, Table>,
     /// By the UID of an owner and the table: what names it.
-    owned: BTreeMap<String, BTreeMap<String, BTreeSet<Key>>>,
+    owned: BTreeMap<String, BTreeMap<String, BTreeMap<Key, Entry>>>,
     pub(crate) revision: u64,
     pub(crate) history: History,
     feeds: Vec<Weak<Feed>>,
@@ -121,10 +126,8 @@ impl Store {
 
     /// The objects of a kind with an owner reference to this UID, in key order.
     pub(crate) fn owned_by(&self, uid: &str, resource: &Resource) -> Vec<Entry> {
-        let place = table_of(resource);
-        let keys = self.owned.get(uid).and_then(|tables| tables.get(&*place)).into_iter().flatten();
-        let Some(table) = self.tables.get(&*place) else { return Vec::new() };
-        keys.filter_map(|(namespace, name)| table.get(namespace, name).cloned()).collect()
+        let owned = self.owned.get(uid).and_then(|tables| tables.get(&*table_of(resource)));
+        owned.into_iter().flat_map(BTreeMap::values).cloned().collect()
     }
 
     /// Every object, by resource.
@@ -172,11 +175,10 @@ impl Store {
         let shared = table.resource.get_or_insert_with(|| Arc::new(resource.clone())).clone();
         let objects = table.namespaces.entry(namespace.to_owned()).or_default();
         let old = objects.insert(name.to_owned(), entry.clone());
-        let before = old.as_ref().map(|entry| entry.object.clone());
         if resource.plural == "pods" && resource.group.is_empty() {
-            table.index(namespace, name, before.as_deref(), Some(&entry.object));
+            table.index(namespace, name, old.as_ref().map(|entry| &*entry.object), Some(&entry.object));
         }
-        self.index_owners(&shared, namespace, name, before.as_deref(), Some(&entry.object));
+        self.index_owners(&shared, namespace, name, old.as_ref(), Some(&entry));
         let kind = if old.is_some() { EventKind::Modified } else { EventKind::Added };
         self.publish(Change {
             resource: shared,
@@ -209,7 +211,7 @@ impl Store {
             table.index(namespace, name, Some(&old.object), None);
         }
         let shared = table.resource.clone()?;
-        self.index_owners(&shared, namespace, name, Some(&old.object), None);
+        self.index_owners(&shared, namespace, name, Some(&old), None);
         self.revision += 1;
         let mut last = (*old.object).clone();
         metadata(&mut last).insert("resourceVersion".into(), json!(self.revision.to_string()));
@@ -232,29 +234,36 @@ impl Store {
         resource: &Resource,
         namespace: &str,
         name: &str,
-        old: Option<&Value>,
-        new: Option<&Value>,
+        old: Option<&Entry>,
+        new: Option<&Entry>,
     ) {
-        let (before, after) = (owners(old), owners(new));
-        if before == after {
-            return;
-        }
-        let (table, key) = (table_of(resource), (namespace.to_owned(), name.to_owned()));
-        for uid in before.difference(&after) {
-            let Some(tables) = self.owned.get_mut(*uid) else { continue };
-            if let Some(keys) = tables.get_mut(&*table) {
-                keys.remove(&key);
-                if keys.is_empty() {
+        let names = |entry: Option<&Entry>, uid: &str| {
+            entry.is_some_and(|entry| owners(&entry.object).any(|owner| owner == uid))
+        };
+        let table = table_of(resource);
+        let key = || (namespace.to_owned(), name.to_owned());
+        for uid in old.iter().flat_map(|entry| owners(&entry.object)).filter(|uid| !names(new, uid)) {
+            let Some(tables) = self.owned.get_mut(uid) else { continue };
+            if let Some(there) = tables.get_mut(&*table) {
+                there.remove(&key());
+                if there.is_empty() {
                     tables.remove(&*table);
                 }
             }
             if tables.is_empty() {
-                self.owned.remove(*uid);
+                self.owned.remove(uid);
             }
         }
-        for uid in after.difference(&before) {
-            let tables = self.owned.entry((*uid).to_owned()).or_default();
-            tables.entry(table.clone().into_owned()).or_default().insert(key.clone());
+        let Some(new) = new else { return };
+        for uid in owners(&new.object) {
+            if !self.owned.contains_key(uid) {
+                self.owned.insert(uid.to_owned(), BTreeMap::new());
+            }
+            let Some(tables) = self.owned.get_mut(uid) else { continue };
+            match tables.get_mut(&*table) {
+                Some(there) => there.insert(key(), new.clone()),
+                None => tables.entry(table.clone().into_owned()).or_default().insert(key(), new.clone()),
+            };
         }
     }
 

@@ -1,7 +1,7 @@
 //! Finalizers of pools and tiers, where there are any: newer versions put them there, and only a
 //! live kube-controllers takes them away.
 
-use std::sync::Arc;
+use crate::server::Object;
 
 use serde_json::Value;
 
@@ -49,7 +49,7 @@ pub(super) async fn guard(datastore: &Datastore) -> Result<(), ApiFailure> {
     for (plural, finalizer) in [("ippools", POOL), ("tiers", TIER)] {
         let (objects, _) = datastore.api.list(&format!("{}/{plural}", datastore.group)).await?;
         for object in objects {
-            let mut object = Arc::unwrap_or_clone(object);
+            let mut object = object.into_value();
             let finalizers = object["metadata"]["finalizers"].as_array().cloned().unwrap_or_default();
             if !object["metadata"]["deletionTimestamp"].is_null() || finalizers.iter().any(|f| f == finalizer)
             {
@@ -69,14 +69,14 @@ pub(super) async fn guard(datastore: &Datastore) -> Result<(), ApiFailure> {
 }
 
 /// Objects that are being deleted and have the finalizer.
-async fn held(datastore: &Datastore, plural: &str, finalizer: &str) -> Result<Vec<Arc<Value>>, ApiFailure> {
+async fn held(datastore: &Datastore, plural: &str, finalizer: &str) -> Result<Vec<Object>, ApiFailure> {
     let objects = match datastore.api.list(&format!("{}/{plural}", datastore.group)).await {
         Ok((objects, _)) => objects,
         // Older versions have no such kind, or no right to it: nothing of it has a finalizer then.
         Err(failure) if matches!(failure.code(), 403 | 404) => return Ok(Vec::new()),
         Err(failure) => return Err(failure),
     };
-    let held = |object: &Arc<Value>| {
+    let held = |object: &Object| {
         let finalizers = object["metadata"]["finalizers"].as_array();
         !object["metadata"]["deletionTimestamp"].is_null()
             && finalizers.is_some_and(|finalizers| finalizers.iter().any(|name| name == finalizer))
@@ -100,10 +100,10 @@ async fn used(datastore: &Datastore, tier: &str) -> Result<bool, ApiFailure> {
 async fn let_go(
     datastore: &Datastore,
     plural: &str,
-    object: Arc<Value>,
+    object: Object,
     finalizer: &str,
 ) -> Result<(), ApiFailure> {
-    let mut object = Arc::unwrap_or_clone(object);
+    let mut object = object.into_value();
     if let Some(finalizers) = object["metadata"]["finalizers"].as_array_mut() {
         finalizers.retain(|name| name != finalizer);
     }

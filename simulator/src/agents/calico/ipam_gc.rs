@@ -1,7 +1,7 @@
 //! Addresses and blocks of nodes that are gone.
 
+use crate::server::Object;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::machines::cni::calico::Datastore;
 use crate::machines::cni::release::release;
 
 /// The names of some objects.
-pub(super) fn names(objects: &[Arc<Value>]) -> BTreeSet<String> {
+pub(super) fn names(objects: &[Object]) -> BTreeSet<String> {
     objects.iter().map(|object| text(object, "/metadata/name").to_owned()).collect()
 }
 

@@ -1,7 +1,5 @@
 //! Bringing objects into the shape that the operator wants.
 
-use std::sync::Arc;
-
 use serde_json::{Map, Value, json};
 
 use crate::machines::api::{Api, ApiFailure, path, text};
@@ -102,7 +100,7 @@ impl<'a> Applier<'a> {
             let found = all.into_iter().find(|object| object["metadata"]["name"] == *name);
             // The items of a list don't say what they are.
             return Ok(found.map(|object| {
-                let mut object = Arc::unwrap_or_clone(object);
+                let mut object = object.into_value();
                 for field in ["apiVersion", "kind"] {
                     object[field] = desired[field].clone();
                 }

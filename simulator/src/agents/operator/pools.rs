@@ -3,8 +3,7 @@
 //! The first pools are written as custom resources. Later changes go through Calico's own API
 //! server: while that does not answer, they are not made.
 
-use std::sync::Arc;
-
+use crate::server::Object;
 use serde_json::{Value, json};
 
 use super::apply::Applier;
@@ -17,7 +16,7 @@ const SERVED: &str = "/apis/projectcalico.org/v3/ippools";
 /// The pools of the cluster.
 pub(super) async fn list(api: &Api) -> Result<Vec<Value>, ApiFailure> {
     match api.list(STORED).await {
-        Ok((pools, _)) => Ok(pools.into_iter().map(Arc::unwrap_or_clone).collect()),
+        Ok((pools, _)) => Ok(pools.into_iter().map(Object::into_value).collect()),
         Err(failure) if failure.is_not_found() => Ok(Vec::new()),
         Err(failure) => Err(failure),
     }

@@ -1,13 +1,15 @@
 //! Pod garbage collection: pods whose node is gone, and pods that nobody can end.
 
 use crate::controllers::context::{Cx, gone_is_fine};
+use crate::controllers::objects::condition_status;
 use crate::controllers::objects::{
     Key, about, conditions_of, is_terminating, items, key_of, name_of, namespace_of, text, uid_of,
 };
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
-use crate::controllers::workloads::pods::{is_finished, is_ready, node_of};
+use crate::controllers::workloads::pods::{is_finished, node_of};
 use crate::schema::builtin::{NODES, PODS};
+use crate::server::Object;
 use crate::server::{DeleteOptions, Event, Status, Subresource};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -90,7 +92,7 @@ impl Controller for PodGc {
 }
 
 fn node_ready(node: &Value) -> bool {
-    is_ready(node)
+    condition_status(node, "Ready") == "True"
 }
 
 fn out_of_service(node: &Value) -> bool {
@@ -98,7 +100,7 @@ fn out_of_service(node: &Value) -> bool {
 }
 
 /// Says in the pod's status why it ends, and that it has.
-fn mark(cx: &Cx, pod: &Value) -> Result<(), Status> {
+fn mark(cx: &Cx, pod: &Object) -> Result<(), Status> {
     if is_finished(pod) {
         return Ok(());
     }

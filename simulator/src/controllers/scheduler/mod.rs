@@ -50,9 +50,9 @@ struct Scheduler {
     stuck: BTreeMap<Key, Stuck>,
 }
 
-fn waits(pod: &Value) -> bool {
+fn waits(pod: &Object) -> bool {
     node_of(pod).is_empty()
-        && !is_terminating(pod)
+        && !pod.pod().terminating
         && !is_finished(pod)
         && ["", "default-scheduler"].contains(&text(pod, "/spec/schedulerName"))
         && items(pod, "/spec/schedulingGates").is_empty()
@@ -221,7 +221,7 @@ impl Controller for Scheduler {
     }
 
     fn sync(&mut self, cx: &Cx, key: &Key, _: &mut Queue<Key>) -> Result<(), Status> {
-        let Some(pod) = cx.get(&PODS, &key.0, &key.1).filter(|pod| waits(pod)) else {
+        let Some(pod) = cx.get(&PODS, &key.0, &key.1).filter(waits) else {
             self.stuck.remove(key);
             return Ok(());
         };

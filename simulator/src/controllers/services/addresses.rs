@@ -1,6 +1,6 @@
 //! What both kinds of endpoints are made of: pods with an address, grouped by ports.
 
-use crate::controllers::objects::{Key, about, items, key_of, text};
+use crate::controllers::objects::{Key, about, at, items, key_of, text};
 use crate::controllers::queue::Queue;
 use crate::controllers::selected::Selected;
 use crate::controllers::workloads::pods;
@@ -17,10 +17,14 @@ pub(super) fn notice(event: &Event, selected: &mut Selected, queue: &mut Queue<K
         selected.set_owner(&key, selector);
         queue.add(key);
     } else if about(event, &PODS) {
-        let same = matches!((&event.old, &event.new), (Some(old), Some(new)) if shows(old) == shows(new));
-        // One that shows the same has the same labels, too: it is selected as before.
-        if !same {
-            queue.add_all(selected.notice_pod(event));
+        let labels = |pod: &Option<Object>| pod.as_ref().map(|pod| labels_of(pod).clone());
+        let seen = event.old.as_ref().and_then(shows) == event.new.as_ref().and_then(shows);
+        // Who shows the same needs no more than to be known by its labels.
+        if !seen || labels(&event.old) != labels(&event.new) {
+            let services = selected.notice_pod(event);
+            if !seen {
+                queue.add_all(services);
+            }
         }
     }
 }
@@ -31,16 +35,17 @@ fn selector_of(service: &Value) -> Option<LabelSelector> {
     (!named).then(|| LabelSelector::from_map(&json!(selector)))
 }
 
-/// What of a pod can be seen in endpoints.
-fn shows(pod: &Value) -> (bool, bool, bool, &Value, &Value, &str) {
-    (
-        pods::is_ready(pod),
-        pods::is_finished(pod),
-        pod["metadata"]["deletionTimestamp"].is_null(),
-        &pod["status"]["podIPs"],
-        &pod["metadata"]["labels"],
-        text(pod, "/status/podIP"),
-    )
+fn labels_of(pod: &Value) -> &Value {
+    at(pod, "/metadata/labels").unwrap_or(&Value::Null)
+}
+
+/// What of a pod can be seen in endpoints; nothing before it has an address and after it has ended.
+fn shows(pod: &Object) -> Option<(bool, bool, &Value, &Value, &str)> {
+    let first = text(pod, "/status/podIP");
+    let addresses = at(pod, "/status/podIPs").unwrap_or(&Value::Null);
+    let has_address = !first.is_empty() || addresses.as_array().is_some_and(|list| !list.is_empty());
+    (has_address && !pods::is_finished(pod))
+        .then(|| (pods::is_ready(pod), pod.pod().terminating, addresses, labels_of(pod), first))
 }
 
 /// The pod's address of one family.

@@ -2,7 +2,7 @@
 
 use super::addresses::{self, address, by_ports, families, hostname, labels, target};
 use crate::controllers::context::Cx;
-use crate::controllers::objects::{Key, is_terminating, items, text};
+use crate::controllers::objects::{Key, items, text};
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
 use crate::controllers::selected::Selected;
@@ -75,7 +75,7 @@ fn subsets(service: &Value, behind: &[Object]) -> Vec<Value> {
     let mut subsets = Vec::new();
     for (mut ports, pods) in by_ports(service, behind, family) {
         let (mut ready, mut waiting) = (Vec::new(), Vec::new());
-        for pod in pods.iter().filter(|pod| always || !is_terminating(pod)) {
+        for pod in pods.iter().filter(|pod| always || !pod.pod().terminating) {
             let list = if always || pods::is_ready(pod) { &mut ready } else { &mut waiting };
             list.push(entry(service, pod, family));
         }
@@ -97,7 +97,7 @@ fn subsets(service: &Value, behind: &[Object]) -> Vec<Value> {
     subsets
 }
 
-fn entry(service: &Value, pod: &Value, family: &str) -> Value {
+fn entry(service: &Value, pod: &Object, family: &str) -> Value {
     let mut entry =
         json!({"ip": address(pod, family), "nodeName": pods::node_of(pod), "targetRef": target(pod)});
     if let Some(hostname) = hostname(service, pod) {

@@ -85,8 +85,8 @@ fn present(cx: &Cx, service: &Value) -> Vec<Object> {
         .collect()
 }
 
-fn endpoint(cx: &Cx, service: &Value, pod: &Value, family: &str) -> Value {
-    let (ready, ending) = (pods::is_ready(pod), is_terminating(pod));
+fn endpoint(cx: &Cx, service: &Value, pod: &Object, family: &str) -> Value {
+    let (ready, ending) = (pods::is_ready(pod), pod.pod().terminating);
     let always = service["spec"]["publishNotReadyAddresses"] == true;
     let node = pods::node_of(pod);
     let mut endpoint = json!({

@@ -3,9 +3,10 @@
 use super::world::{World, workload};
 use crate::controllers::objects::{items, text};
 use crate::schema::builtin::{DEPLOYMENTS, ENDPOINT_SLICES, ENDPOINTS, SERVICES};
-use serde_json::{Value, json};
+use crate::server::Object;
+use serde_json::json;
 
-fn slices(world: &World) -> Vec<std::sync::Arc<Value>> {
+fn slices(world: &World) -> Vec<Object> {
     let mut all = world.direct.list(&ENDPOINT_SLICES, Some("default"));
     all.retain(|slice| slice["metadata"]["labels"]["kubernetes.io/service-name"] == "web");
     all

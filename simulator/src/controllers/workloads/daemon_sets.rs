@@ -13,6 +13,7 @@ use crate::controllers::placement::{node_wanted, toleration, untolerated};
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
 use crate::schema::builtin::{DAEMON_SETS, NODES, PODS};
+use crate::server::Phase;
 use crate::server::{Event, Object, Status};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -97,7 +98,7 @@ fn by_node(all: Vec<Object>) -> ByNode {
 }
 
 /// The node a daemon's pod is on or meant for.
-fn target(pod: &Value) -> Option<String> {
+fn target(pod: &Object) -> Option<String> {
     let bound = pods::node_of(pod);
     if !bound.is_empty() {
         return Some(bound.to_owned());
@@ -230,8 +231,8 @@ fn manage(
             continue;
         }
         let mut running: Vec<&Object> = Vec::new();
-        for pod in here.iter().filter(|pod| !is_terminating(pod)) {
-            if text(pod, "/status/phase") == "Failed" {
+        for pod in here.iter().filter(|pod| !pod.pod().terminating) {
+            if pod.pod().phase == Phase::Failed {
                 let message = format!(
                     "Found failed daemon pod {} on node {node}, will try to kill it",
                     key_of(pod).0 + "/" + name_of(pod)
@@ -307,7 +308,7 @@ fn write_status(
     let (mut desired, mut current, mut wrong, mut ready, mut available, mut updated) = (0, 0, 0, 0, 0, 0);
     for (node, place) in places {
         let here: Vec<&Object> =
-            all.get(node).into_iter().flatten().filter(|pod| !is_terminating(pod)).collect();
+            all.get(node).into_iter().flatten().filter(|pod| !pod.pod().terminating).collect();
         if !place.run {
             wrong += i64::from(!here.is_empty());
             continue;

@@ -1,34 +1,32 @@
 //! What controllers ask of pods, and how they make them.
 
 use crate::controllers::context::Cx;
-use crate::controllers::objects::{
-    condition, condition_status, controller_reference, is_controlled_by, is_terminating, items, number, text,
-};
+use crate::controllers::objects::{condition, controller_reference, items, number, text};
 use crate::schema::Resource;
 use crate::schema::builtin::PODS;
-use crate::server::{Object, Status};
+use crate::server::{Object, Phase, Status};
 use serde_json::{Value, json};
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Whether the pod has ended.
-pub(crate) fn is_finished(pod: &Value) -> bool {
-    ["Succeeded", "Failed"].contains(&text(pod, "/status/phase"))
+pub(crate) fn is_finished(pod: &Object) -> bool {
+    pod.pod().phase != Phase::Lives
 }
 
 /// Whether the pod counts for its controller.
-pub(crate) fn is_active(pod: &Value) -> bool {
-    !is_finished(pod) && !is_terminating(pod)
+pub(crate) fn is_active(pod: &Object) -> bool {
+    !is_finished(pod) && !pod.pod().terminating
 }
 
 /// Whether the pod's Ready condition is true.
-pub(crate) fn is_ready(pod: &Value) -> bool {
-    condition_status(pod, "Ready") == "True"
+pub(crate) fn is_ready(pod: &Object) -> bool {
+    pod.pod().ready
 }
 
 /// Whether the pod has been ready for long enough; else when it will have been, if it is ready.
-pub(crate) fn availability(cx: &Cx, pod: &Value, min_ready: i64) -> Result<(), Option<Duration>> {
+pub(crate) fn availability(cx: &Cx, pod: &Object, min_ready: i64) -> Result<(), Option<Duration>> {
     if !is_ready(pod) {
         return Err(None);
     }
@@ -41,14 +39,14 @@ pub(crate) fn availability(cx: &Cx, pod: &Value, min_ready: i64) -> Result<(), O
 }
 
 /// The name of the node the pod is bound to.
-pub(crate) fn node_of(pod: &Value) -> &str {
-    text(pod, "/spec/nodeName")
+pub(crate) fn node_of(pod: &Object) -> &str {
+    &pod.pod().node
 }
 
 /// The pods this owner manages, in key order.
 pub(crate) fn managed(cx: &Cx, owner_uid: &str) -> Vec<Object> {
     let owned = cx.direct.owned_by(owner_uid, &PODS).into_iter();
-    owned.filter(|pod| is_controlled_by(pod, owner_uid)).collect()
+    owned.filter(|pod| &*pod.pod().controller == owner_uid).collect()
 }
 
 /// A pod from a template, managed by its owner.
@@ -85,17 +83,17 @@ pub(crate) fn sort_for_deletion(pods: &mut [Object]) {
     pods.sort_by(|a, b| compare(a, b, &together));
 }
 
-fn compare(a: &Value, b: &Value, together: &BTreeMap<String, usize>) -> Ordering {
-    let phase = |pod: &Value| match text(pod, "/status/phase") {
+fn compare(a: &Object, b: &Object, together: &BTreeMap<String, usize>) -> Ordering {
+    let phase = |pod: &Object| match text(pod, "/status/phase") {
         "Pending" => 0,
         "Unknown" => 1,
         _ => 2,
     };
-    let cost = |pod: &Value| -> i64 {
+    let cost = |pod: &Object| -> i64 {
         let cost = text(pod, "/metadata/annotations/controller.kubernetes.io~1pod-deletion-cost");
         cost.parse().unwrap_or(0)
     };
-    let rank = |pod: &Value| Reverse(together.get(node_of(pod)).copied().unwrap_or(0));
+    let rank = |pod: &Object| Reverse(together.get(node_of(pod)).copied().unwrap_or(0));
     let restarts = |pod: &Value| -> i64 {
         items(pod, "/status/containerStatuses").iter().map(|one| number(one, "/restartCount", 0)).sum()
     };
@@ -105,7 +103,7 @@ fn compare(a: &Value, b: &Value, together: &BTreeMap<String, usize>) -> Ordering
             .map_or(String::new(), |ready| text(ready, "/lastTransitionTime").to_owned())
     };
     let created = |pod: &Value| text(pod, "/metadata/creationTimestamp").to_owned();
-    let bound = |pod: &Value| !node_of(pod).is_empty();
+    let bound = |pod: &Object| !node_of(pod).is_empty();
     (bound(a).cmp(&bound(b)))
         .then_with(|| phase(a).cmp(&phase(b)))
         .then_with(|| is_ready(a).cmp(&is_ready(b)))

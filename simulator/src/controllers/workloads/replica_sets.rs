@@ -3,6 +3,7 @@
 use super::orphans::Orphans;
 use super::pods;
 use crate::controllers::context::Cx;
+use crate::controllers::objects::at;
 use crate::controllers::objects::{
     Key, about, conditions_of, controller_of, counts, is_terminating, key_of, namespace_of, number,
     set_condition, text, uid_of,
@@ -109,7 +110,9 @@ fn status(
             continue;
         }
         replicas += 1;
-        labeled += i64::from(wanted.iter().all(|(key, value)| pod["metadata"]["labels"][*key] == **value));
+        let labels = at(pod, "/metadata/labels").and_then(Value::as_object);
+        labeled +=
+            i64::from(wanted.iter().all(|(key, value)| labels.and_then(|map| map.get(*key)) == Some(*value)));
         ready += i64::from(pods::is_ready(pod));
         match pods::availability(cx, pod, min_ready) {
             Ok(()) => available += 1,

@@ -86,7 +86,7 @@ impl Round<'_> {
     }
 
     /// Whether the pod has been ready for long enough.
-    fn available(&mut self, pod: &Value) -> bool {
+    fn available(&mut self, pod: &Object) -> bool {
         let min_ready = number(self.set, "/spec/minReadySeconds", 0);
         match pods::availability(self.cx, pod, min_ready) {
             Ok(()) => true,

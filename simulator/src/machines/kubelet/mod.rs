@@ -17,6 +17,7 @@ mod static_pods;
 mod sync;
 mod volumes;
 
+use crate::server::Object;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -36,11 +37,11 @@ use super::machine::Machine;
 #[derive(Debug)]
 enum Message {
     /// All pods of the node, after a list.
-    Listed(Vec<Arc<Value>>),
+    Listed(Vec<Object>),
     /// One pod came or changed.
-    Applied(Arc<Value>),
+    Applied(Object),
     /// One pod is gone.
-    Deleted(Arc<Value>),
+    Deleted(Object),
     /// The node's Lease was renewed after it could not be for long.
     Heard,
     /// A program ended.
@@ -244,7 +245,7 @@ impl Kubelet {
         }
     }
 
-    fn listed(&mut self, pods: Vec<Arc<Value>>) {
+    fn listed(&mut self, pods: Vec<Object>) {
         let seen: BTreeSet<String> = pods.iter().map(|pod| text(pod, "/metadata/uid").to_owned()).collect();
         let gone: Vec<Value> = self
             .pods
@@ -261,7 +262,7 @@ impl Kubelet {
         }
     }
 
-    fn applied(&mut self, pod: Arc<Value>) {
+    fn applied(&mut self, pod: Object) {
         let now = Instant::now();
         if let Some(hash) = mirror_hash(&pod) {
             let hash = hash.to_owned();
@@ -288,7 +289,7 @@ impl Kubelet {
     }
 
     /// A mirror belongs to the static pod with its hash, or else to the one with its name.
-    fn mirror_applied(&mut self, hash: String, pod: Arc<Value>) {
+    fn mirror_applied(&mut self, hash: String, pod: Object) {
         let name = (text(&pod, "/metadata/namespace").to_owned(), text(&pod, "/metadata/name").to_owned());
         let named = || {
             let found = self.pods.iter().find(|(_, worker)| worker.is_static_named(&name));

@@ -1,8 +1,8 @@
 //! One pod of a node, as its kubelet and container runtime know it.
 
+use crate::server::Object;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -135,9 +135,9 @@ impl Container {
 
 /// One pod of the node.
 pub(super) struct PodWorker {
-    pub(super) pod: Arc<Value>,
+    pub(super) pod: Object,
     kind: WorkerKind,
-    mirror: Option<Arc<Value>>,
+    mirror: Option<Object>,
     /// The API object or the manifest is gone.
     gone: bool,
     unreadable_since: Option<Instant>,
@@ -162,7 +162,7 @@ pub(super) struct PodWorker {
 }
 
 impl PodWorker {
-    pub(super) fn new(pod: Arc<Value>, kind: WorkerKind) -> Self {
+    pub(super) fn new(pod: Object, kind: WorkerKind) -> Self {
         let containers = containers(&pod);
         Self {
             pod,
@@ -216,7 +216,7 @@ impl PodWorker {
     }
 
     /// The object in the API that this worker came from, if it is there.
-    pub(super) fn api_object(&self) -> Option<Arc<Value>> {
+    pub(super) fn api_object(&self) -> Option<Object> {
         match self.kind {
             WorkerKind::Static { .. } => self.mirror.clone(),
             _ if self.gone => None,
@@ -224,7 +224,7 @@ impl PodWorker {
         }
     }
 
-    pub(super) fn mirror(&self) -> Option<Arc<Value>> {
+    pub(super) fn mirror(&self) -> Option<Object> {
         self.mirror.clone()
     }
 
@@ -232,8 +232,8 @@ impl PodWorker {
         self.mirror.as_deref().map(|mirror| text(mirror, "/metadata/uid"))
     }
 
-    pub(super) fn see_mirror(&mut self, mirror: Option<Arc<Value>>) {
-        let uid = |mirror: &Option<Arc<Value>>| {
+    pub(super) fn see_mirror(&mut self, mirror: Option<Object>) {
+        let uid = |mirror: &Option<Object>| {
             mirror.as_deref().map(|mirror| text(mirror, "/metadata/uid").to_owned())
         };
         if uid(&self.mirror) != uid(&mirror) {

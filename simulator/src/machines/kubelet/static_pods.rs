@@ -1,7 +1,7 @@
 //! Static pods: what the files in the manifests directory say, and their mirrors in the API.
 
+use crate::server::Object;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -67,7 +67,7 @@ impl Kubelet {
                 Some(_) => {}
                 None => {
                     let kind = WorkerKind::Static { source: path };
-                    self.pods.insert(hash.clone(), PodWorker::new(Arc::new(pod), kind));
+                    self.pods.insert(hash.clone(), PodWorker::new(pod.into(), kind));
                     self.wake(now, Wake::Pod(hash));
                 }
             }
@@ -141,10 +141,10 @@ pub(super) async fn keep_mirror(session: &mut Session, worker: &mut PodWorker) -
         metadata.remove("uid");
     }
     match session.api.create(&core(&namespace, "pods", ""), &mirror).await {
-        Ok(created) => worker.see_mirror(Some(Arc::new(created))),
+        Ok(created) => worker.see_mirror(Some(created.into())),
         Err(failure) if failure.is_conflict() => {
             let there = session.api.find(&core(&namespace, "pods", &name)).await?;
-            worker.see_mirror(there.map(Arc::new));
+            worker.see_mirror(there.map(Object::from));
             return Ok(false);
         }
         Err(failure) => return Err(failure),

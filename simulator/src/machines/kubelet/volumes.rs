@@ -1,8 +1,6 @@
 //! Volumes that a pod waits for: attachments of CSI volumes, ConfigMaps and Secrets.
 
-use std::sync::Arc;
-
-use serde_json::Value;
+use crate::server::Object;
 
 use super::environment;
 use super::node::Session;
@@ -74,7 +72,7 @@ async fn attached(
     worker.volumes.insert(unique);
     let (attachments, _) =
         session.api.list(ATTACHMENTS).await.map_err(|failure| waiting(&failure.to_string()))?;
-    let ours = |attachment: &&Arc<Value>| {
+    let ours = |attachment: &&Object| {
         text(attachment, "/spec/nodeName") == session.node
             && text(attachment, "/spec/source/persistentVolumeName") == volume_name
     };

@@ -11,13 +11,13 @@ pub mod pods;
 pub mod rows;
 
 use super::registry::{ResourceInfo, crd::PrinterColumn};
+use crate::server::Object;
 use k8s_openapi::jiff::Timestamp;
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Objects of one kind as a `meta.k8s.io/v1` Table; `object` of every row is null, for the
 /// caller to fill as its client asked.
-pub fn table(info: &ResourceInfo, objects: &[Arc<Value>], now: Timestamp) -> Value {
+pub fn table(info: &ResourceInfo, objects: &[Object], now: Timestamp) -> Value {
     let (columns, rows): (Vec<Value>, Vec<Vec<Value>>) = match &info.crd {
         Some(crd) if !crd.columns.is_empty() => (
             custom_columns(&crd.columns),
@@ -35,13 +35,13 @@ pub fn table(info: &ResourceInfo, objects: &[Arc<Value>], now: Timestamp) -> Val
     })
 }
 
-fn builtin(info: &ResourceInfo, objects: &[Arc<Value>], now: Timestamp) -> (Vec<Value>, Vec<Vec<Value>>) {
+fn builtin(info: &ResourceInfo, objects: &[Object], now: Timestamp) -> (Vec<Value>, Vec<Vec<Value>>) {
     let (group, kind) = (&*info.resource.group, &*info.resource.kind);
     let known = if info.is_custom() { None } else { columns::of(group, kind) };
     let columns = known.unwrap_or(&[("Name", "string", false), ("Age", "string", false)]);
     let definitions =
         columns.iter().map(|(name, kind, wide)| column(name, kind, "", i64::from(*wide))).collect();
-    let row = |object: &Arc<Value>| match known {
+    let row = |object: &Object| match known {
         Some(_) => rows::of(group, kind, object, now),
         None => vec![
             object["metadata"]["name"].clone(),

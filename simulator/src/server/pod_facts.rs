@@ -1,0 +1,81 @@
+//! What controllers ask of a pod again and again.
+//!
+//! A hundred DaemonSet pods are counted whenever one of them changes, and Deployments, budgets and Services count
+//! theirs. Each of these questions is a walk through a tree of maps; with this they are asked once for a version.
+
+use super::object::{at, is_terminating, items, text};
+use serde_json::Value;
+
+/// What is asked of a pod, read from one version of it.
+#[derive(Debug)]
+pub(crate) struct PodFacts {
+    /// The node it is bound to, empty until then.
+    pub(crate) node: Box<str>,
+    /// The UID of the object that manages it, empty without one.
+    pub(crate) controller: Box<str>,
+    pub(crate) phase: Phase,
+    pub(crate) ready: bool,
+    pub(crate) terminating: bool,
+}
+
+/// Whether a pod has ended, and how.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// It waits, runs, or nobody knows.
+    Lives,
+    /// All its containers have ended well.
+    Succeeded,
+    /// One has not.
+    Failed,
+}
+
+impl PodFacts {
+    pub(crate) fn of(pod: &Value) -> Self {
+        let owners = items(pod, "/metadata/ownerReferences").iter();
+        let controller =
+            owners.into_iter().find(|owner| at(owner, "/controller") == Some(&Value::Bool(true)));
+        let conditions = items(pod, "/status/conditions").iter();
+        let ready = conditions.into_iter().find(|condition| text(condition, "/type") == "Ready");
+        Self {
+            node: text(pod, "/spec/nodeName").into(),
+            controller: controller.map_or("", |owner| text(owner, "/uid")).into(),
+            phase: match text(pod, "/status/phase") {
+                "Succeeded" => Phase::Succeeded,
+                "Failed" => Phase::Failed,
+                _ => Phase::Lives,
+            },
+            ready: ready.is_some_and(|ready| text(ready, "/status") == "True"),
+            terminating: is_terminating(pod),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn a_pod_says_where_it_is_whose_it_is_and_how_it_is() {
+        let facts = PodFacts::of(&json!({
+            "metadata": {
+                "deletionTimestamp": "2026-01-05T08:00:00Z",
+                "ownerReferences": [{"uid": "friend"}, {"uid": "owner", "controller": true}],
+            },
+            "spec": {"nodeName": "worker-1"},
+            "status": {
+                "phase": "Failed",
+                "conditions": [{"type": "Initialized", "status": "False"}, {"type": "Ready", "status": "True"}],
+            },
+        }));
+        assert_eq!((&*facts.node, &*facts.controller), ("worker-1", "owner"));
+        assert_eq!((facts.phase, facts.ready, facts.terminating), (Phase::Failed, true, true));
+    }
+
+    #[test]
+    fn a_pod_that_says_nothing_lives_nowhere_and_is_not_ready() {
+        let facts = PodFacts::of(&json!({}));
+        assert_eq!((&*facts.node, &*facts.controller), ("", ""));
+        assert_eq!((facts.phase, facts.ready, facts.terminating), (Phase::Lives, false, false));
+    }
+}
