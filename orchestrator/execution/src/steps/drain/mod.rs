@@ -142,7 +142,13 @@ impl Draining<'_, '_, '_> {
                         self.answered(&uid, answer?);
                     }
                 }
-                changed = self.cx.changed(&mut self.pods) => changed?,
+                changed = self.cx.changed(&mut self.pods) => {
+                    changed?;
+                    // A kubelet writes the statuses of all its pods at one instant: they are looked at together.
+                    while let Some(changed) = self.cx.changed(&mut self.pods).now_or_never() {
+                        changed?;
+                    }
+                }
                 allowed = budget_allows(&mut budgets), if blocked => self.wake(&allowed),
                 () = tokio::time::sleep_until(next) => {}
             }
