@@ -2,6 +2,7 @@
 
 mod claims;
 mod clients;
+mod combinations;
 mod controller_manager;
 mod hosts;
 mod hypervisor;

@@ -19,7 +19,7 @@ use std::time::{Duration, Instant};
 pub(crate) const WHOLE: Duration = Duration::from_secs(1200);
 
 /// How a run is carried out.
-enum Way {
+pub(crate) enum Way {
     /// Nothing happens to it.
     Undisturbed,
     /// First it is tried with one or another of its rights taken away; then nothing happens to it.
@@ -40,7 +40,7 @@ pub(crate) fn names(objects: &[Value]) -> BTreeSet<String> {
     objects.iter().map(name).collect()
 }
 
-async fn migrated(test: &str, shape: Shape, strategy: Strategy, way: Way) {
+pub(crate) async fn migrated(test: &str, shape: Shape, strategy: Strategy, way: Way) {
     let stage = Stage::with(test, shape);
     stage.furnish(WORKLOADS);
     let operator = Operator::new(&stage, strategy).restricted().planned().provided();
@@ -183,23 +183,4 @@ async fn cutover_on_one_control_plane() {
 async fn rolling_on_one_control_plane_killed_again_and_again() {
     let shape = shape(1, 2, Install::Manifest);
     migrated("rolling-manifest-1", shape, Strategy::Rolling, Way::Troubled(troubles::KILLED)).await;
-}
-
-/// Strategy, kind of install and number of control planes in every combination: an hour's work.
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-#[ignore = "run by `cargo xtask test lab --full`"]
-async fn every_combination() {
-    for install in [Install::Manifest, Install::Operator] {
-        for (name, strategy) in [("rolling", Strategy::Rolling), ("cutover", Strategy::Cutover)] {
-            for control_planes in [1, 3] {
-                let kind = if install == Install::Manifest { "manifest" } else { "operator" };
-                let test = format!("{name}-{kind}-{control_planes}");
-                let way = match (install, strategy, control_planes) {
-                    (Install::Operator, Strategy::Rolling, 1) => Way::WithOneRightLess(Share::All),
-                    _ => Way::Undisturbed,
-                };
-                migrated(&test, shape(control_planes, 4, install), strategy, way).await;
-            }
-        }
-    }
 }
