@@ -16,6 +16,12 @@ ip link add br0 type bridge
 ip addr add "$gateway/24" dev br0
 ip link set br0 up
 sysctl -qw net.ipv4.ip_forward=1
+# Kubelets, containerd and agents watch files, a dozen of them on each machine, and all are root's: the kernel's usual 128
+# end with "too many open files" in whatever starts next. It belongs to no namespace and stays as it is set here.
+watches=/proc/sys/fs/inotify/max_user_instances
+if [ "$(cat "$watches")" -lt 1024 ] && ! echo 1024 >"$watches"; then
+    echo "fs.inotify.max_user_instances is $(cat "$watches") and can't be raised: set it to 1024 for more than a few machines" >&2
+fi
 
 haproxy -db -f "$dir/haproxy.cfg" &
 balancer=$!
