@@ -1,7 +1,8 @@
 //! Short ways to read and make objects.
 
 pub(crate) use crate::server::object::{
-    at, child, finalizers, is_terminating, items, metadata, name_of, namespace_of, text, uid_of,
+    at, child, condition, condition_status, controller_of, finalizers, is_terminating, items, labels_of,
+    metadata, name_of, namespace_of, text, uid_of,
 };
 
 use crate::schema::Resource;
@@ -41,11 +42,6 @@ pub(crate) fn short_hash(parts: &[&str]) -> String {
     digest.iter().take(10).map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()])).collect()
 }
 
-/// The reference that says who manages the object.
-pub(crate) fn controller_of(object: &Value) -> Option<&Value> {
-    items(object, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true)
-}
-
 /// Whether this owner manages the object.
 pub(crate) fn is_controlled_by(object: &Value, owner_uid: &str) -> bool {
     controller_of(object).is_some_and(|owner| owner["uid"] == owner_uid)
@@ -58,16 +54,6 @@ pub(crate) fn controller_reference(resource: &Resource, owner: &Value) -> Value 
         "name": name_of(owner), "uid": uid_of(owner),
         "controller": true, "blockOwnerDeletion": true,
     })
-}
-
-/// The condition of this type.
-pub(crate) fn condition<'a>(object: &'a Value, kind: &str) -> Option<&'a Value> {
-    items(object, "/status/conditions").iter().find(|condition| condition["type"] == kind)
-}
-
-/// The status of a condition, empty if it is missing.
-pub(crate) fn condition_status<'a>(object: &'a Value, kind: &str) -> &'a str {
-    condition(object, kind).map_or("", |condition| text(condition, "/status"))
 }
 
 /// Sets a condition within a list; the time of transition changes only with the status. Whether

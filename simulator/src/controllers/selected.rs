@@ -1,7 +1,7 @@
 //! Which pods the selectors of Services, budgets and the like select, kept up to date by events:
 //! nobody has to look through all pods of a namespace when one of them changes.
 
-use super::objects::{Key, at, key_of};
+use super::objects::{Key, key_of, labels_of};
 use crate::schema::builtin::PODS;
 use crate::server::{Event, LabelSelector, Object};
 use serde_json::Value;
@@ -50,7 +50,7 @@ impl Selected {
     pub(crate) fn notice_pod(&mut self, event: &Event) -> Vec<Key> {
         let (namespace, name) = key_of(event.object());
         let space = self.namespaces.entry(namespace.clone()).or_default();
-        let labels = event.new.as_ref().map(|pod| at(pod, "/metadata/labels").unwrap_or(&Value::Null));
+        let labels = event.new.as_ref().map(|pod| labels_of(pod));
         if let Some((before, owners)) = space.pods.get(&name)
             && labels == Some(before)
         {

@@ -43,12 +43,6 @@ impl Deref for Object {
     }
 }
 
-impl AsRef<Value> for Object {
-    fn as_ref(&self) -> &Value {
-        self
-    }
-}
-
 impl<'de> Deserialize<'de> for Object {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         Value::deserialize(deserializer).map(Self::from)
@@ -222,6 +216,26 @@ pub(crate) fn namespace_of(value: &Value) -> &str {
 /// `metadata.uid`.
 pub(crate) fn uid_of(value: &Value) -> &str {
     text(value, "/metadata/uid")
+}
+
+/// `metadata.labels`, null without any.
+pub(crate) fn labels_of(value: &Value) -> &Value {
+    at(value, "/metadata/labels").unwrap_or(&Value::Null)
+}
+
+/// The reference that says who manages the object.
+pub(crate) fn controller_of(value: &Value) -> Option<&Value> {
+    items(value, "/metadata/ownerReferences").iter().find(|owner| owner["controller"] == true)
+}
+
+/// The condition of this type.
+pub(crate) fn condition<'a>(value: &'a Value, kind: &str) -> Option<&'a Value> {
+    items(value, "/status/conditions").iter().find(|condition| text(condition, "/type") == kind)
+}
+
+/// The status of a condition, empty if it is missing.
+pub(crate) fn condition_status<'a>(value: &'a Value, kind: &str) -> &'a str {
+    condition(value, kind).map_or("", |condition| text(condition, "/status"))
 }
 
 /// Whether `metadata.deletionTimestamp` is set.

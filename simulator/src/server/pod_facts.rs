@@ -3,7 +3,7 @@
 //! A hundred DaemonSet pods are counted whenever one of them changes, and Deployments, budgets and Services count
 //! theirs. Each of these questions is a walk through a tree of maps; with this they are asked once for a version.
 
-use super::object::{at, is_terminating, items, text};
+use super::object::{condition_status, controller_of, is_terminating, text};
 use serde_json::Value;
 
 /// What is asked of a pod, read from one version of it.
@@ -31,20 +31,15 @@ pub(crate) enum Phase {
 
 impl PodFacts {
     pub(crate) fn of(pod: &Value) -> Self {
-        let owners = items(pod, "/metadata/ownerReferences").iter();
-        let controller =
-            owners.into_iter().find(|owner| at(owner, "/controller") == Some(&Value::Bool(true)));
-        let conditions = items(pod, "/status/conditions").iter();
-        let ready = conditions.into_iter().find(|condition| text(condition, "/type") == "Ready");
         Self {
             node: text(pod, "/spec/nodeName").into(),
-            controller: controller.map_or("", |owner| text(owner, "/uid")).into(),
+            controller: controller_of(pod).map_or("", |owner| text(owner, "/uid")).into(),
             phase: match text(pod, "/status/phase") {
                 "Succeeded" => Phase::Succeeded,
                 "Failed" => Phase::Failed,
                 _ => Phase::Lives,
             },
-            ready: ready.is_some_and(|ready| text(ready, "/status") == "True"),
+            ready: condition_status(pod, "Ready") == "True",
             terminating: is_terminating(pod),
         }
     }

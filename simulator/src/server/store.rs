@@ -256,14 +256,8 @@ impl Store {
         }
         let Some(new) = new else { return };
         for uid in owners(&new.object) {
-            if !self.owned.contains_key(uid) {
-                self.owned.insert(uid.to_owned(), BTreeMap::new());
-            }
-            let Some(tables) = self.owned.get_mut(uid) else { continue };
-            match tables.get_mut(&*table) {
-                Some(there) => there.insert(key(), new.clone()),
-                None => tables.entry(table.clone().into_owned()).or_default().insert(key(), new.clone()),
-            };
+            let tables = self.owned.entry(uid.to_owned()).or_default();
+            tables.entry(table.clone().into_owned()).or_default().insert(key(), new.clone());
         }
     }
 

@@ -209,6 +209,17 @@ impl<'a> Stage<'a> {
         self.settle("create", async || self.provider().create(params.clone()).await).await
     }
 
+    /// What two processes are answered that ask for one machine of the case's own at once.
+    pub(super) async fn created_at_once_elsewhere_too(&self, what: &str) -> Result<(Machine, Machine), Stop> {
+        let params = self.create_params(what)?;
+        let another = self.another().await?;
+        let elsewhere = self
+            .settle("create from another process", async || another.provider().create(params.clone()).await);
+        let (first, second) = futures::join!(self.create(&params), elsewhere);
+        another.close().await;
+        Ok((first?, second?))
+    }
+
     /// A machine of the case's own.
     pub(super) async fn machine(&self, what: &str) -> Result<Machine, Stop> {
         self.create(&self.create_params(what)?).await

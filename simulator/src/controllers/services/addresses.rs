@@ -1,6 +1,6 @@
 //! What both kinds of endpoints are made of: pods with an address, grouped by ports.
 
-use crate::controllers::objects::{Key, about, at, items, key_of, text};
+use crate::controllers::objects::{Key, about, at, items, key_of, labels_of, text};
 use crate::controllers::queue::Queue;
 use crate::controllers::selected::Selected;
 use crate::controllers::workloads::pods;
@@ -17,14 +17,13 @@ pub(super) fn notice(event: &Event, selected: &mut Selected, queue: &mut Queue<K
         selected.set_owner(&key, selector);
         queue.add(key);
     } else if about(event, &PODS) {
-        let labels = |pod: &Option<Object>| pod.as_ref().map(|pod| labels_of(pod).clone());
-        let seen = event.old.as_ref().and_then(shows) == event.new.as_ref().and_then(shows);
+        let (old, new) = (event.old.as_ref(), event.new.as_ref());
+        let shows_the_same = old.and_then(shows) == new.and_then(shows);
         // Who shows the same needs no more than to be known by its labels.
-        if !seen || labels(&event.old) != labels(&event.new) {
-            let services = selected.notice_pod(event);
-            if !seen {
-                queue.add_all(services);
-            }
+        if !shows_the_same {
+            queue.add_all(selected.notice_pod(event));
+        } else if old.map(|pod| labels_of(pod)) != new.map(|pod| labels_of(pod)) {
+            selected.notice_pod(event);
         }
     }
 }
@@ -33,10 +32,6 @@ fn selector_of(service: &Value) -> Option<LabelSelector> {
     let selector = service["spec"]["selector"].as_object().filter(|map| !map.is_empty())?;
     let named = text(service, "/spec/type") == "ExternalName";
     (!named).then(|| LabelSelector::from_map(&json!(selector)))
-}
-
-fn labels_of(pod: &Value) -> &Value {
-    at(pod, "/metadata/labels").unwrap_or(&Value::Null)
 }
 
 /// What of a pod can be seen in endpoints; nothing before it has an address and after it has ended.

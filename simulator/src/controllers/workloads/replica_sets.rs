@@ -3,10 +3,9 @@
 use super::orphans::Orphans;
 use super::pods;
 use crate::controllers::context::Cx;
-use crate::controllers::objects::at;
 use crate::controllers::objects::{
-    Key, about, conditions_of, controller_of, counts, is_terminating, key_of, namespace_of, number,
-    set_condition, text, uid_of,
+    Key, about, conditions_of, controller_of, counts, is_terminating, key_of, labels_of, namespace_of,
+    number, set_condition, text, uid_of,
 };
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
@@ -110,7 +109,7 @@ fn status(
             continue;
         }
         replicas += 1;
-        let labels = at(pod, "/metadata/labels").and_then(Value::as_object);
+        let labels = labels_of(pod).as_object();
         labeled +=
             i64::from(wanted.iter().all(|(key, value)| labels.and_then(|map| map.get(*key)) == Some(*value)));
         ready += i64::from(pods::is_ready(pod));

@@ -54,14 +54,8 @@ fn same(first: &Machine, second: &Machine) -> Result<(), Stop> {
 }
 
 async fn at_once_from_two_processes_joins_it_once(stage: &Stage<'_>) -> Result<(), Stop> {
-    let params = stage.create_params("one")?;
-    let another = stage.another().await?;
-    let elsewhere =
-        stage.settle("create from another process", async || another.provider().create(params.clone()).await);
-    let (first, second) = futures::join!(stage.create(&params), elsewhere);
-    another.close().await;
-    let first = first?;
-    same(&first, &second?)?;
+    let (first, second) = stage.created_at_once_elsewhere_too("one").await?;
+    same(&first, &second)?;
     stage.only_machine(&first.id).await
 }
 
