@@ -10,7 +10,6 @@ use replank_provider_protocol::verbs::{
 };
 use replank_provider_protocol::{MachineId, MachineState, NodeFacts, Role};
 use serde_json::json;
-use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -30,15 +29,6 @@ impl Drop for Moto {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
-    }
-}
-
-/// Tells `cargo xtask test` that a test did not run.
-fn skip(test: &str, reason: &str) {
-    eprintln!("skipped {test}: {reason}");
-    if let Some(path) = std::env::var_os("REPLANK_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().append(true).open(path);
-        file.and_then(|mut file| writeln!(file, "{test}\t{reason}")).expect("the skip is told");
     }
 }
 
@@ -131,7 +121,10 @@ impl Moto {
 async fn motos_server_understands_every_call() {
     let name = "motos_server_understands_every_call";
     let Some(program) = std::env::var_os("REPLANK_MOTO").map(PathBuf::from) else {
-        return skip(name, "REPLANK_MOTO names no moto_server (`cargo xtask test providers` installs one)");
+        return replank_tests::skip(
+            name,
+            "REPLANK_MOTO names no moto_server (`cargo xtask test providers` installs one)",
+        );
     };
     let moto = Moto::start(&program).await;
     let node = moto.node().await;

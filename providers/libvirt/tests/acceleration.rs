@@ -1,12 +1,6 @@
 //! Whether the processor helps is found out by a boot: not by `/dev/kvm`, and not by libvirt's word.
 
-#![allow(
-    clippy::print_stderr,
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "a test's own output and helpers"
-)]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
 
 mod driver;
 mod site;
@@ -45,7 +39,10 @@ fn only_its_result_is_left(site: &Site) {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_image_that_does_not_come_up_with_kvm_is_emulated_and_is_tried_once() {
     if let Some(reason) = site::missing() {
-        return site::skip("an_image_that_does_not_come_up_with_kvm_is_emulated_and_is_tried_once", &reason);
+        return replank_tests::skip(
+            "an_image_that_does_not_come_up_with_kvm_is_emulated_and_is_tried_once",
+            &reason,
+        );
     }
     let site = Site::new();
     site.image_that_halts();
@@ -67,7 +64,7 @@ async fn an_image_that_does_not_come_up_with_kvm_is_emulated_and_is_tried_once()
 #[tokio::test(flavor = "multi_thread")]
 async fn a_write_of_a_real_guest_is_seen() {
     if let Some(reason) = site::missing() {
-        return site::skip("a_write_of_a_real_guest_is_seen", &reason);
+        return replank_tests::skip("a_write_of_a_real_guest_is_seen", &reason);
     }
     let site = Site::new();
     site.image(&WRITES);
@@ -85,11 +82,11 @@ async fn a_write_of_a_real_guest_is_seen() {
 async fn an_image_that_writes_to_its_disk_with_kvm_gets_it() {
     const TEST: &str = "an_image_that_writes_to_its_disk_with_kvm_gets_it";
     if let Some(reason) = site::missing() {
-        return site::skip(TEST, &reason);
+        return replank_tests::skip(TEST, &reason);
     }
     let processor = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     if !processor.split_whitespace().any(|flag| flag == "vmx" || flag == "svm") {
-        return site::skip(TEST, "this machine's processor has no hardware virtualisation");
+        return replank_tests::skip(TEST, "this machine's processor has no hardware virtualisation");
     }
     let site = Site::new();
     site.image(&WRITES);
@@ -104,7 +101,7 @@ async fn an_image_that_writes_to_its_disk_with_kvm_gets_it() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_is_made_from_the_users_own_xml() {
     if let Some(reason) = site::missing() {
-        return site::skip("a_machine_is_made_from_the_users_own_xml", &reason);
+        return replank_tests::skip("a_machine_is_made_from_the_users_own_xml", &reason);
     }
     let site = Site::new();
     site.image_that_halts();

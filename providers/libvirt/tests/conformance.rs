@@ -25,7 +25,7 @@ fn shown(report: &Report) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provider_keeps_every_rule() {
     if let Some(reason) = site::missing() {
-        return site::skip("the_provider_keeps_every_rule", &reason);
+        return replank_tests::skip("the_provider_keeps_every_rule", &reason);
     }
     let site = Site::new();
     // All that these cases need of a guest is that it runs.

@@ -1,12 +1,6 @@
 //! What is on the disks: snapshots, restores and deletes, of our machines and of those that others made.
 
-#![allow(
-    clippy::print_stderr,
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    reason = "a test's own output and helpers"
-)]
+#![allow(dead_code, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
 
 mod driver;
 mod site;
@@ -68,7 +62,10 @@ fn old_node(site: &Site) -> MachineId {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_disk_goes_back_to_what_it_held_and_the_image_stays_as_it_was() {
     if let Some(reason) = site::missing() {
-        return site::skip("a_disk_goes_back_to_what_it_held_and_the_image_stays_as_it_was", &reason);
+        return replank_tests::skip(
+            "a_disk_goes_back_to_what_it_held_and_the_image_stays_as_it_was",
+            &reason,
+        );
     }
     let site = Site::new();
     let old = old_node(&site);
@@ -107,7 +104,7 @@ async fn a_disk_goes_back_to_what_it_held_and_the_image_stays_as_it_was() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_machine_that_others_made_goes_back_too_and_only_its_own_disks_go_with_it() {
     if let Some(reason) = site::missing() {
-        return site::skip(
+        return replank_tests::skip(
             "a_machine_that_others_made_goes_back_too_and_only_its_own_disks_go_with_it",
             &reason,
         );

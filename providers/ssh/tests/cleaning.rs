@@ -1,22 +1,13 @@
 //! What is Calico's goes and what is others' stays, on real links, routes, rules, sets and tables in a network
 //! namespace of its own. What the kernel here lacks (tunl0, WireGuard) is tried on recorded output.
 
-#![allow(clippy::print_stderr, missing_docs, reason = "a test's own output")]
+#![allow(missing_docs, reason = "a test's own output")]
 
 use replank_provider_ssh::CLEAN;
 use std::process::{Command, Output};
 
 /// Makes what Calico makes, and beside it what it does not.
 const HOST: &str = include_str!("host.sh");
-
-fn skip(test: &str, reason: &str) {
-    use std::io::Write as _;
-    eprintln!("skipped {test}: {reason}");
-    if let Some(path) = std::env::var_os("REPLANK_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        writeln!(file.expect("the report opens"), "{test}\t{reason}").expect("the report is written");
-    }
-}
 
 fn in_a_namespace(script: &str) -> Output {
     // As text: a host of its own has a /tmp of its own, and the repository may lie in the outer one.
@@ -43,7 +34,7 @@ fn missing() -> Option<String> {
 #[test]
 fn only_what_is_calicos_goes() {
     if let Some(reason) = missing() {
-        return skip("only_what_is_calicos_goes", &reason);
+        return replank_tests::skip("only_what_is_calicos_goes", &reason);
     }
     // The same host twice: once with Calico's things, cleaned, and once as it was without them.
     let show = include_str!("show.sh");
@@ -65,7 +56,7 @@ fn only_what_is_calicos_goes() {
 #[test]
 fn calicos_things_are_there_before_it_is_cleaned_and_a_second_time_is_quiet() {
     if let Some(reason) = missing() {
-        return skip("calicos_things_are_there_before_it_is_cleaned", &reason);
+        return replank_tests::skip("calicos_things_are_there_before_it_is_cleaned", &reason);
     }
     let said = in_a_namespace(&format!("{HOST}\nothers\ncalico\nsh -c \"$1\"; echo again; sh -c \"$1\""));
     let said = String::from_utf8_lossy(&said.stdout).into_owned();
@@ -115,7 +106,7 @@ esac
     std::fs::set_permissions(&path, std::os::unix::fs::PermissionsExt::from_mode(0o755)).expect("a mode");
     let said = in_a_namespace(&format!("PATH={}:$PATH sh -c \"$1\"", folder.path().display()));
     if !said.status.success() && said.stdout.is_empty() {
-        return skip("recorded_output_of_kinds", String::from_utf8_lossy(&said.stderr).trim());
+        return replank_tests::skip("recorded_output_of_kinds", String::from_utf8_lossy(&said.stderr).trim());
     }
     let deleted = std::fs::read_to_string(folder.path().join("deleted")).expect("something was deleted");
     let lines: Vec<&str> = deleted.lines().collect();

@@ -53,7 +53,7 @@ impl Drop for Plug {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_is_joined_again_keeps_its_rules() {
     if let Some(reason) = sshd::missing() {
-        return sshd::skip("a_host_that_is_joined_again_keeps_its_rules", &reason);
+        return replank_tests::skip("a_host_that_is_joined_again_keeps_its_rules", &reason);
     }
     let site = Site::new();
     let _plug = Plug::of(site.host("node-1"));
@@ -78,7 +78,7 @@ async fn a_host_that_is_joined_again_keeps_its_rules() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_provider_keeps_every_rule() {
     if let Some(reason) = sshd::missing() {
-        return sshd::skip("the_provider_keeps_every_rule", &reason);
+        return replank_tests::skip("the_provider_keeps_every_rule", &reason);
     }
     let site = Site::new();
     let _node = site.host("node-1");

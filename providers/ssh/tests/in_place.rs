@@ -1,6 +1,6 @@
 //! A host that is joined again in place, over a real sshd.
 
-#![allow(clippy::print_stderr, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
+#![allow(missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
 #![allow(dead_code, reason = "helpers are shared with other suites")]
 
 #[path = "../../../orchestrator/hosts/tests/ssh/sshd.rs"]
@@ -32,7 +32,7 @@ struct Scene {
 
 async fn scene(test: &str) -> Option<Scene> {
     if let Some(reason) = sshd::missing() {
-        sshd::skip(test, &reason);
+        replank_tests::skip(test, &reason);
         return None;
     }
     let site = Site::new();

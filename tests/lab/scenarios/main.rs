@@ -14,13 +14,7 @@ mod operator;
 mod program;
 mod requests;
 mod rights;
-#[allow(
-    dead_code,
-    missing_docs,
-    unreachable_pub,
-    clippy::print_stderr,
-    reason = "libvirt's own tests use more of it"
-)]
+#[allow(dead_code, missing_docs, unreachable_pub, reason = "libvirt's own tests use more of it")]
 #[path = "../../../providers/libvirt/tests/site/mod.rs"]
 mod site;
 mod stage;

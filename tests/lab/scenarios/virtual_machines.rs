@@ -76,7 +76,7 @@ fn image() -> Option<Image> {
 }
 
 fn skipped(reason: &str) -> Option<Image> {
-    crate::site::skip(TEST, reason);
+    replank_tests::skip(TEST, reason);
     None
 }
 

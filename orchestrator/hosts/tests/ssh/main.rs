@@ -1,6 +1,6 @@
 //! Hosts over a real ssh, as an operator meets them.
 
-#![allow(clippy::print_stderr, missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
+#![allow(missing_docs, unreachable_pub, reason = "a test's own output and helpers")]
 
 mod sshd;
 
@@ -18,7 +18,7 @@ fn reached(site: &Site, name: &str) -> SshHost {
 /// A site with one host, unless there can be none here.
 fn one(test: &str) -> Option<(Site, Sshd, SshHost)> {
     if let Some(reason) = sshd::missing() {
-        sshd::skip(test, &reason);
+        replank_tests::skip(test, &reason);
         return None;
     }
     let site = Site::new();
@@ -245,7 +245,7 @@ async fn as_user(user: &str) -> Option<Result<replank_hosts::Output, HostError>>
     let sudo = std::path::Path::new("/usr/bin/sudo").exists();
     let missing = sshd::missing().or_else(|| (!sudo).then(|| "there is no sudo: install it".into()));
     if let Some(reason) = missing {
-        sshd::skip(&test, &reason);
+        replank_tests::skip(&test, &reason);
         return None;
     }
     let site = Site::new();
@@ -287,7 +287,7 @@ async fn a_host_behind_another_is_reached_over_it() {
 async fn a_key_may_be_the_agents() {
     let test = "a_key_may_be_the_agents";
     if let Some(reason) = sshd::missing() {
-        return sshd::skip(test, &reason);
+        return replank_tests::skip(test, &reason);
     }
     let site = Site::new();
     let more = format!("  IdentityAgent {}\n", site.path("agent").display());

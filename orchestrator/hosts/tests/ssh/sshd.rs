@@ -19,15 +19,6 @@ pub fn missing() -> Option<String> {
     }
 }
 
-/// Tells `cargo xtask test` that a test did not run.
-pub fn skip(test: &str, reason: &str) {
-    eprintln!("skipped {test}: {reason}");
-    if let Some(path) = std::env::var_os("REPLANK_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        writeln!(file.expect("the report opens"), "{test}\t{reason}").expect("the report is written");
-    }
-}
-
 /// What the hosts of one test share: the user's key and configuration.
 pub struct Site {
     folder: tempfile::TempDir,

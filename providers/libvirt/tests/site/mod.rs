@@ -1,7 +1,6 @@
 //! A real libvirtd with QEMU, in namespaces of the test's own.
 
 use serde_json::{Value, json};
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -33,15 +32,6 @@ pub fn missing() -> Option<String> {
     match private.status() {
         Ok(status) if status.success() => None,
         _ => Some("no mount, network and process namespaces can be made: run it as root".into()),
-    }
-}
-
-/// Tells `cargo xtask test` that a test did not run.
-pub fn skip(test: &str, reason: &str) {
-    eprintln!("skipped {test}: {reason}");
-    if let Some(path) = std::env::var_os("REPLANK_TEST_SKIPS") {
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(path);
-        writeln!(file.expect("the report opens"), "{test}\t{reason}").expect("the report is written");
     }
 }
 
