@@ -30,13 +30,13 @@ macro_rules! combinations {
 }
 
 combinations! {
-    rolling_manifest_1: Rolling, Manifest, 1, Way::Undisturbed;
-    rolling_manifest_3: Rolling, Manifest, 3, Way::Undisturbed;
+    rolling_manifest_1: Rolling, Manifest, 1, Way::default();
+    rolling_manifest_3: Rolling, Manifest, 3, Way::default();
     // Here every right is taken away once, one after the other, before the run that has them all.
-    rolling_operator_1: Rolling, Operator, 1, Way::WithOneRightLess(Share::All);
-    rolling_operator_3: Rolling, Operator, 3, Way::Undisturbed;
-    cutover_manifest_1: Cutover, Manifest, 1, Way::Undisturbed;
-    cutover_manifest_3: Cutover, Manifest, 3, Way::Undisturbed;
-    cutover_operator_1: Cutover, Operator, 1, Way::Undisturbed;
-    cutover_operator_3: Cutover, Operator, 3, Way::Undisturbed;
+    rolling_operator_1: Rolling, Operator, 1, Way { one_right_less: Some(Share::All), ..Way::default() };
+    rolling_operator_3: Rolling, Operator, 3, Way::default();
+    cutover_manifest_1: Cutover, Manifest, 1, Way::default();
+    cutover_manifest_3: Cutover, Manifest, 3, Way::default();
+    cutover_operator_1: Cutover, Operator, 1, Way::default();
+    cutover_operator_3: Cutover, Operator, 3, Way::default();
 }

@@ -18,14 +18,13 @@ use std::time::{Duration, Instant};
 /// How long one may take on two busy cores.
 pub(crate) const WHOLE: Duration = Duration::from_secs(1200);
 
-/// How a run is carried out.
-pub(crate) enum Way {
-    /// Nothing happens to it.
-    Undisturbed,
-    /// First it is tried with one or another of its rights taken away; then nothing happens to it.
-    WithOneRightLess(Share),
-    /// What a story tells.
-    Troubled(Story),
+/// How a run is carried out: undisturbed, unless said otherwise.
+#[derive(Default)]
+pub(crate) struct Way {
+    /// Before it begins, it is tried with one or another of its rights taken away.
+    pub(crate) one_right_less: Option<Share>,
+    /// What happens to it, and to its cluster meanwhile.
+    pub(crate) story: Option<Story>,
 }
 
 pub(crate) fn shape(control_planes: usize, workers: usize, install: Install) -> Shape {
@@ -44,7 +43,7 @@ pub(crate) async fn migrated(test: &str, shape: Shape, strategy: Strategy, way: 
     let stage = Stage::with(test, shape);
     stage.furnish(WORKLOADS);
     let operator = Operator::new(&stage, strategy).restricted().planned().provided();
-    if let Way::WithOneRightLess(share) = way {
+    if let Some(share) = way.one_right_less {
         rights::each_is_asked_for(&stage, &operator, share).await;
     }
     let old = names(&stage.list("nodes"));
@@ -54,9 +53,9 @@ pub(crate) async fn migrated(test: &str, shape: Shape, strategy: Strategy, way: 
     let began = Instant::now();
     tokio::task::block_in_place(|| {
         let run = operator.apply();
-        match way {
-            Way::Undisturbed | Way::WithOneRightLess(_) => undisturbed(run),
-            Way::Troubled(story) => Troubles::new(&stage, &operator, test, story).carry_out(run, WHOLE),
+        match way.story {
+            None => undisturbed(run),
+            Some(story) => Troubles::new(&stage, &operator, test, story).carry_out(run, WHOLE),
         }
     });
     let took = began.elapsed().as_secs_f64();
@@ -169,18 +168,12 @@ fn durations(journal: &str) -> Vec<(String, f64)> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn rolling_on_three_control_planes_that_lose_each_other() {
-    let shape = shape(3, 4, Install::Manifest);
-    migrated("rolling-manifest-3", shape, Strategy::Rolling, Way::Troubled(troubles::PARTED)).await;
+    let way = Way { story: Some(troubles::PARTED), ..Way::default() };
+    migrated("rolling-manifest-3", shape(3, 4, Install::Manifest), Strategy::Rolling, way).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn cutover_on_one_control_plane() {
-    let shape = shape(1, 4, Install::Operator);
-    migrated("cutover-operator-1", shape, Strategy::Cutover, Way::WithOneRightLess(Share::Some)).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 3)]
-async fn rolling_on_one_control_plane_killed_again_and_again() {
-    let shape = shape(1, 2, Install::Manifest);
-    migrated("rolling-manifest-1", shape, Strategy::Rolling, Way::Troubled(troubles::KILLED)).await;
+async fn cutover_on_one_control_plane_killed_again_and_again() {
+    let way = Way { one_right_less: Some(Share::Some), story: Some(troubles::KILLED) };
+    migrated("cutover-operator-1", shape(1, 4, Install::Operator), Strategy::Cutover, way).await;
 }
