@@ -12,10 +12,10 @@ mod tier;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]… [--full]
-  test        formats, lints, documents and tests; without a tier, all but lab
+  test        formats, lints, documents and tests; without a tier, all of them
   fast        unit tests, goldens and the embedded cluster in one process
   processes   simulator, provider and replank as programs of their own
-  providers   providers against real sshds, a real libvirtd and the like; needs root
+  providers   providers against real sshds, a real libvirtd and the like, at last in a real cluster; needs root
   lab         a real kubeadm cluster on machines made of namespaces; needs root
   lab --full  the same, and migrations of every combination: more than an hour
 usage: cargo xtask bench [--against BINARY] [WORKERS]…

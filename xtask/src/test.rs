@@ -3,7 +3,7 @@
 use crate::command::{self, Ended};
 use crate::report::{Report, Skip};
 use crate::setup::{self, Missing};
-use crate::tier::{Selection, Tier};
+use crate::tier::{Extent, Invocation, Place, Selection, Tier};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode};
 
@@ -70,12 +70,18 @@ fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Repor
     if tier == Tier::Providers {
         setup::libvirt();
     }
-    let given = match given(tier, target, report) {
+    let labs = labs(tier);
+    let given = match given(tier, &labs, target, report) {
         Ok(given) => given,
         Err(missing) => return report.fail(&format!("tier {}: {}", tier.name(), missing.0)),
     };
     let mut ran = 0;
-    for arguments in tier.commands(selection.extent) {
+    for Invocation { arguments, place } in tier.invocations(selection.extent) {
+        if let (Place::Lab, Err(missing)) = (place, &labs) {
+            let what = format!("tier {}: cargo {}", tier.name(), arguments.join(" "));
+            report.skipped.push(Skip { what, reason: missing.0.clone() });
+            continue;
+        }
         let mut command = cargo(&arguments);
         command.env("REPLANK_TEST_SKIPS", &skips).envs(given.iter().map(|(name, path)| (name, path)));
         let Ended { success, lines } = command::run(&mut command);
@@ -91,12 +97,29 @@ fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Repor
     }
 }
 
+/// Whether this machine can have the labs that some of a tier's tests need.
+fn labs(tier: Tier) -> Result<(), Missing> {
+    let needs_one = tier.invocations(Extent::Usual).iter().any(|one| one.place == Place::Lab);
+    if needs_one { setup::lab() } else { Ok(()) }
+}
+
 /// Programs of others that a tier's tests are told of, by the variable that names each.
-fn given(tier: Tier, target: &Path, report: &mut Report) -> Result<Vec<(&'static str, PathBuf)>, Missing> {
+fn given(
+    tier: Tier,
+    labs: &Result<(), Missing>,
+    target: &Path,
+    report: &mut Report,
+) -> Result<Vec<(&'static str, PathBuf)>, Missing> {
     let (name, path) = match tier {
         Tier::Fast => ("REPLANK_CLOUD_INIT", setup::cloud_init(target)),
         Tier::Processes => ("REPLANK_KUBECTL", kubectl(target, report)),
-        Tier::Providers => ("REPLANK_MOTO", setup::moto()),
+        Tier::Providers => {
+            if labs.is_ok() {
+                // Beforehand, and not in the time of the first test.
+                crate::lab::build()?;
+            }
+            ("REPLANK_MOTO", setup::moto())
+        }
         // The contract suite is run against the real server too.
         Tier::Lab => ("REPLANK_REAL_BIN", Some(crate::lab::build()?)),
     };

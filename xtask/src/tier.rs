@@ -33,10 +33,8 @@ pub(crate) enum Extent {
 }
 
 impl Tier {
-    /// Every tier.
+    /// Every tier, in the order in which they run.
     pub(crate) const ALL: [Self; 4] = [Self::Fast, Self::Processes, Self::Providers, Self::Lab];
-    /// Those that run when none is named.
-    pub(crate) const USUAL: [Self; 3] = [Self::Fast, Self::Processes, Self::Providers];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -47,86 +45,26 @@ impl Tier {
         }
     }
 
-    /// The cargo invocations that run it.
-    pub(crate) fn commands(self, extent: Extent) -> Vec<Vec<&'static str>> {
+    /// The cargo invocations that run it, in their order.
+    pub(crate) fn invocations(self, extent: Extent) -> Vec<Invocation> {
         match self {
-            Self::Fast => vec![
-                vec![
-                    "test",
-                    "--workspace",
-                    "--exclude",
-                    "replank-tests",
-                    "--exclude",
-                    "xtask",
-                    // The tier of providers runs them.
-                    "--exclude",
-                    "replank-provider-ssh",
-                    "--exclude",
-                    "replank-provider-libvirt",
-                    "--exclude",
-                    "replank-provider-aws",
-                    "--no-fail-fast",
-                ],
-                vec![
-                    "test",
-                    "--package",
-                    "xtask",
-                    "--package",
-                    "replank-tests",
-                    "--bins",
-                    "--lib",
-                    "--test",
-                    "fast",
-                    "--no-fail-fast",
-                ],
-                // The contract with a real server belongs to the tier that has one.
-                vec![
-                    "test",
-                    "--package",
-                    "replank-tests",
-                    "--test",
-                    "contract",
-                    "--",
-                    "--skip",
-                    "a_real_server",
-                ],
-            ],
+            Self::Fast => fast(),
             Self::Processes => {
                 let tests = ["test", "--package", "replank-tests", "--test", "processes", "--no-fail-fast"];
                 // Most of their time they wait for Leases and the like: more of them than cores run at once.
-                vec![[&tests[..], &["--", "--test-threads", "6"]].concat()]
+                vec![Invocation::anywhere(&[&tests[..], &["--", "--test-threads", "6"]].concat())]
             }
-            Self::Providers => vec![
-                vec![
-                    "test",
-                    "--package",
-                    "replank-provider-ssh",
-                    "--package",
-                    "replank-provider-libvirt",
-                    "--no-fail-fast",
-                ],
-                vec!["test", "--package", "replank-provider-aws", "--no-fail-fast"],
-            ],
-            Self::Lab => {
-                let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast"];
-                // One cluster fills two cores.
-                let mut migrations = [&tests[..], &["--", "--test-threads", "1"]].concat();
-                if extent == Extent::Full {
-                    migrations.push("--include-ignored");
-                }
-                let contract =
-                    ["test", "--package", "replank-tests", "--test", "contract", "--", "a_real_server"];
-                vec![contract.to_vec(), migrations]
-            }
+            Self::Providers => providers(),
+            Self::Lab => lab(extent),
         }
     }
 
     /// Programs that its tests start and that must be built first.
     pub(crate) fn programs(self) -> &'static [&'static str] {
         match self {
-            Self::Fast | Self::Providers => &[],
+            Self::Fast => &[],
             Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
-            Self::Lab => &[
+            Self::Providers | Self::Lab => &[
                 "replank",
                 "replank-lab",
                 "replank-provider-lab",
@@ -146,12 +84,117 @@ impl Tier {
     }
 }
 
-/// Reads tier names; none means the usual ones. With `--full` all of a tier is run.
+/// What of its own cargo is asked for, and what it needs beside what the tier needs.
+#[derive(Debug)]
+pub(crate) struct Invocation {
+    pub(crate) arguments: Vec<&'static str>,
+    pub(crate) place: Place,
+}
+
+/// Where tests run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// Wherever their tier does.
+    Anywhere,
+    /// On the lab's machines.
+    Lab,
+}
+
+impl Invocation {
+    fn anywhere(arguments: &[&'static str]) -> Self {
+        Self { arguments: arguments.to_vec(), place: Place::Anywhere }
+    }
+
+    /// Tests of the lab's scenarios, chosen by these words.
+    fn scenarios(words: &[&'static str]) -> Self {
+        let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast", "--"];
+        Self { arguments: [&tests[..], words].concat(), place: Place::Lab }
+    }
+}
+
+fn fast() -> Vec<Invocation> {
+    vec![
+        Invocation::anywhere(&[
+            "test",
+            "--workspace",
+            "--exclude",
+            "replank-tests",
+            "--exclude",
+            "xtask",
+            // The tier of providers runs them.
+            "--exclude",
+            "replank-provider-ssh",
+            "--exclude",
+            "replank-provider-libvirt",
+            "--exclude",
+            "replank-provider-aws",
+            "--no-fail-fast",
+        ]),
+        Invocation::anywhere(&[
+            "test",
+            "--package",
+            "xtask",
+            "--package",
+            "replank-tests",
+            "--bins",
+            "--lib",
+            "--test",
+            "fast",
+            "--no-fail-fast",
+        ]),
+        // The contract with a real server belongs to the tier that has one.
+        Invocation::anywhere(&[
+            "test",
+            "--package",
+            "replank-tests",
+            "--test",
+            "contract",
+            "--",
+            "--skip",
+            "a_real_server",
+        ]),
+    ]
+}
+
+/// Each against what it is for, at last as part of a real cluster.
+fn providers() -> Vec<Invocation> {
+    let ssh_and_libvirt = [
+        "test",
+        "--package",
+        "replank-provider-ssh",
+        "--package",
+        "replank-provider-libvirt",
+        "--no-fail-fast",
+    ];
+    vec![
+        Invocation::anywhere(&ssh_and_libvirt),
+        Invocation::anywhere(&["test", "--package", "replank-provider-aws", "--no-fail-fast"]),
+        Invocation::scenarios(&[&OF_PROVIDERS[..], &["--test-threads", LABS]].concat()),
+    ]
+}
+
+fn lab(extent: Extent) -> Vec<Invocation> {
+    let contract = ["test", "--package", "replank-tests", "--test", "contract", "--", "a_real_server"];
+    let others = OF_PROVIDERS.iter().flat_map(|name| ["--skip", *name]);
+    let words: Vec<&str> = match extent {
+        Extent::Usual => others.chain(["--test-threads", LABS]).collect(),
+        // One at a time: what they take is published.
+        Extent::Full => others.chain(["--test-threads", "1", "--include-ignored"]).collect(),
+    };
+    vec![Invocation { arguments: contract.to_vec(), place: Place::Lab }, Invocation::scenarios(&words)]
+}
+
+/// The lab's scenarios that are about a provider other than the lab's own.
+const OF_PROVIDERS: [&str; 2] = ["hosts::", "virtual_machines::"];
+/// How many labs are up at once: one alone leaves half of two cores idle, while it waits for machines and pods.
+const LABS: &str = "2";
+
+/// Reads tier names; none means all. With `--full` all of a tier is run.
 pub(crate) fn parse(words: &[String]) -> Result<Selection, String> {
     let (full, names): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| *word == "--full");
     let extent = if full.is_empty() { Extent::Usual } else { Extent::Full };
     if names.is_empty() {
-        return Ok(Selection { tiers: Tier::USUAL.to_vec(), named: false, extent });
+        return Ok(Selection { tiers: Tier::ALL.to_vec(), named: false, extent });
     }
     let find = |name: &String| Tier::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| name.clone());
     Ok(Selection { tiers: names.into_iter().map(find).collect::<Result<_, _>>()?, named: true, extent })
@@ -162,9 +205,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_name_the_usual_tiers_are_meant() {
+    fn without_a_name_every_tier_is_meant() {
         let selection = parse(&[]).unwrap();
-        assert_eq!(selection.tiers, Tier::USUAL);
+        assert_eq!(selection.tiers, Tier::ALL);
         assert!(!selection.named);
     }
 
@@ -172,8 +215,24 @@ mod tests {
     fn full_adds_the_tests_that_are_ignored() {
         let selection = parse(&["lab".into(), "--full".into()]).unwrap();
         assert_eq!((selection.tiers, selection.extent), (vec![Tier::Lab], Extent::Full));
-        let ignored = |extent| Tier::Lab.commands(extent).concat().contains(&"--include-ignored");
+        let ignored = |extent| {
+            Tier::Lab.invocations(extent).iter().any(|one| one.arguments.contains(&"--include-ignored"))
+        };
         assert!(ignored(Extent::Full) && !ignored(Extent::Usual));
+    }
+
+    #[test]
+    fn every_scenario_of_the_lab_is_in_one_tier() {
+        let of = |tier: Tier| -> Vec<Vec<&str>> {
+            let all = tier.invocations(Extent::Usual).into_iter();
+            all.filter(|one| one.place == Place::Lab).map(|one| one.arguments).collect()
+        };
+        let (providers, lab) = (of(Tier::Providers).concat(), of(Tier::Lab).concat());
+        for name in OF_PROVIDERS {
+            assert!(providers.contains(&name));
+            let left_out = lab.windows(2).any(|words| words == ["--skip", name]);
+            assert!(left_out, "{name} {lab:?}");
+        }
     }
 
     #[test]
