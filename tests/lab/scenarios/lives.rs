@@ -129,9 +129,10 @@ fn a_killed_snapshot_leaves_its_machine_running() {
     let request = |id: u32, method: &str, params: serde_json::Value| {
         format!("{}\n", serde_json::json!({"jsonrpc": "2.0", "id": id, "method": method, "params": params}))
     };
+    let answers = tempfile::NamedTempFile::new().expect("there is room");
     let mut provider = std::process::Command::new(path_of("replank-provider-lab"))
         .stdin(std::process::Stdio::piped())
-        .stdout(std::process::Stdio::null())
+        .stdout(answers.reopen().expect("it is there"))
         .spawn()
         .expect("the provider starts");
     let mut input = provider.stdin.take().expect("it is a pipe");
@@ -139,9 +140,16 @@ fn a_killed_snapshot_leaves_its_machine_running() {
     let snapshot =
         serde_json::json!({"operation": "o1", "run": "r1", "cluster": "c1", "epoch": 1, "machine": "m1"});
     let snapshot = request(2, "snapshot", snapshot);
-    std::io::Write::write_all(&mut input, format!("{begin}{snapshot}").as_bytes()).expect("it reads");
+    let mut send =
+        |request: &str| std::io::Write::write_all(&mut input, request.as_bytes()).expect("it reads");
+    let said = || std::fs::read_to_string(answers.path()).expect("it is there");
+    send(&begin);
+    // Requests are answered side by side: a snapshot may come before the settings.
+    until("the answer to the first request", || said().contains("\"id\":1"));
+    send(&snapshot);
     let partial = lab.place().join("snapshots");
     until("the beginning of the copy", || {
+        assert!(!said().contains("\"error\""), "the provider refuses: {}", said());
         let begun = std::fs::read_dir(&partial).into_iter().flatten().flatten().count() > 0;
         begun && lab.power("m1").is_ok()
     });
