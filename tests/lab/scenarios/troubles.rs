@@ -13,6 +13,8 @@ use std::time::{Duration, Instant};
 
 /// The variable that replays a run's moments.
 const SEED: &str = "REPLANK_TEST_SEED";
+/// How long a container may take to be stopped on a busy machine; crictl's own patience is two seconds.
+const STOPS: &str = "60s";
 /// How long a control plane is cut off.
 const CUT_OFF: Duration = Duration::from_secs(60);
 
@@ -222,7 +224,8 @@ impl<'s> Troubles<'s> {
     /// Stops a static pod's container; the kubelet starts it again.
     fn restart(&self, plane: &str, component: &str) {
         let script = format!(
-            "crictl ps --name '^{component}$' --quiet | xargs --no-run-if-empty crictl stop --timeout 1"
+            "crictl ps --name '^{component}$' --quiet | \
+                xargs --no-run-if-empty crictl --timeout {STOPS} stop --timeout 1"
         );
         self.on(plane, &script);
     }

@@ -246,7 +246,7 @@ impl Cluster {
 }
 
 /// Between two looks at the API with kubectl.
-const POLL: Duration = Duration::from_millis(500);
+const POLL: Duration = Duration::from_secs(1);
 
 fn ready(object: &Value) -> bool {
     let conditions = object["status"]["conditions"].as_array();
