@@ -169,7 +169,7 @@ fn providers() -> Vec<Invocation> {
     vec![
         Invocation::anywhere(&ssh_and_libvirt),
         Invocation::anywhere(&["test", "--package", "replank-provider-aws", "--no-fail-fast"]),
-        Invocation::scenarios(&[&OF_PROVIDERS[..], &["--test-threads", LABS]].concat()),
+        Invocation::scenarios(&[&OF_PROVIDERS[..], &["--test-threads", LABS_WITH_GUEST]].concat()),
     ]
 }
 
@@ -186,8 +186,11 @@ fn lab(extent: Extent) -> Vec<Invocation> {
 
 /// The lab's scenarios that are about a provider other than the lab's own.
 const OF_PROVIDERS: [&str; 2] = ["hosts::", "virtual_machines::"];
-/// How many labs are up at once: one alone leaves half of two cores idle, while it waits for machines and pods.
-const LABS: &str = "2";
+/// How many tests with labs run at once: one alone leaves half of two cores idle, while it waits for machines and pods.
+/// Large labs wait for the room of several.
+const LABS: &str = "3";
+/// The same, where one of them is a virtual machine that is emulated.
+const LABS_WITH_GUEST: &str = "2";
 
 /// Reads tier names; none means all. With `--full` all of a tier is run.
 pub(crate) fn parse(words: &[String]) -> Result<Selection, String> {

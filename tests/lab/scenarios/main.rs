@@ -14,6 +14,7 @@ mod operator;
 mod program;
 mod requests;
 mod rights;
+mod room;
 #[allow(dead_code, missing_docs, unreachable_pub, reason = "libvirt's own tests use more of it")]
 #[path = "../../../providers/libvirt/tests/site/mod.rs"]
 mod site;

@@ -169,7 +169,7 @@ fn durations(journal: &str) -> Vec<(String, f64)> {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn rolling_on_three_control_planes_that_lose_each_other() {
     let way = Way { story: Some(troubles::PARTED), ..Way::default() };
-    migrated("rolling-manifest-3", shape(3, 4, Install::Manifest), Strategy::Rolling, way).await;
+    migrated("rolling-manifest-3", shape(3, 2, Install::Manifest), Strategy::Rolling, way).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]

@@ -1,6 +1,7 @@
 //! A lab with a cluster and everything that a run needs of the outside.
 
 use crate::program::path_of;
+use crate::room::Room;
 use replank_execution::world::client;
 use replank_lab::Lab;
 use replank_lab::build::{self, report::Progress};
@@ -18,7 +19,7 @@ pub(crate) const WORKLOADS: &str = include_str!("../manifests/workloads.yaml");
 pub(crate) struct Stage {
     pub(crate) cluster: Cluster,
     /// None for a developer's own lab, which stays.
-    _held: Option<Held>,
+    _held: Option<(Held, Room)>,
 }
 
 #[allow(clippy::print_stderr, reason = "a test's own output")]
@@ -29,15 +30,15 @@ pub(crate) fn say(what: &str) {
 impl Stage {
     /// A cluster with nothing on it but its network. Where `REPLANK_LAB` names a lab that is up, that one.
     pub(crate) fn with(name: &str, shape: Shape) -> Self {
-        Self::made(name, |lab, progress| Cluster::make(lab, shape, progress))
+        Self::made(name, shape, |lab, progress| Cluster::make(lab, shape, progress))
     }
 
     /// The same, its network made by this manifest.
     pub(crate) fn with_manifest(name: &str, shape: Shape, manifest: &str) -> Self {
-        Self::made(name, |lab, progress| Cluster::make_with(lab, shape, &[manifest], progress))
+        Self::made(name, shape, |lab, progress| Cluster::make_with(lab, shape, &[manifest], progress))
     }
 
-    fn made(name: &str, make: impl FnOnce(Lab, &mut Progress<'_>) -> Result<Cluster>) -> Self {
+    fn made(name: &str, shape: Shape, make: impl FnOnce(Lab, &mut Progress<'_>) -> Result<Cluster>) -> Self {
         if std::env::var_os(replank_lab::place::FOLDER).is_some() {
             let lab = Lab::open(Place::find()).unwrap_or_else(|error| panic!("{error}"));
             let cluster = Cluster::open(lab).unwrap_or_else(|error| panic!("{error}"));
@@ -47,6 +48,7 @@ impl Stage {
         let mut listener = say;
         let mut progress = Progress::new(&mut listener);
         let built = build::build(&mut progress).unwrap_or_else(|error| panic!("{error}"));
+        let room = Room::take(shape);
         // Not in the build's folder: a socket's path must be short.
         let place = Place::new(std::env::temp_dir().join(format!("replank-{name}-{}", std::process::id())));
         let began = Instant::now();
@@ -55,7 +57,7 @@ impl Stage {
         let lab = Lab::open(place).expect("it was started");
         let cluster = make(lab, &mut progress).unwrap_or_else(|error| panic!("{error}"));
         say(&format!("the cluster was ready after {:.0} s", began.elapsed().as_secs_f64()));
-        Self { cluster, _held: Some(held) }
+        Self { cluster, _held: Some((held, room)) }
     }
 
     /// A connection as replank makes it.
