@@ -35,6 +35,8 @@ pub(crate) enum Extent {
 impl Tier {
     /// Every tier, in the order in which they run.
     pub(crate) const ALL: [Self; 4] = [Self::Fast, Self::Processes, Self::Providers, Self::Lab];
+    /// Those that run when none is named.
+    pub(crate) const USUAL: [Self; 3] = [Self::Fast, Self::Processes, Self::Providers];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -192,12 +194,12 @@ const LABS: &str = "3";
 /// The same, where one of them is a virtual machine that is emulated.
 const LABS_WITH_GUEST: &str = "2";
 
-/// Reads tier names; none means all. With `--full` all of a tier is run.
+/// Reads tier names; none means the usual ones. With `--full` all of a tier is run.
 pub(crate) fn parse(words: &[String]) -> Result<Selection, String> {
     let (full, names): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| *word == "--full");
     let extent = if full.is_empty() { Extent::Usual } else { Extent::Full };
     if names.is_empty() {
-        return Ok(Selection { tiers: Tier::ALL.to_vec(), named: false, extent });
+        return Ok(Selection { tiers: Tier::USUAL.to_vec(), named: false, extent });
     }
     let find = |name: &String| Tier::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| name.clone());
     Ok(Selection { tiers: names.into_iter().map(find).collect::<Result<_, _>>()?, named: true, extent })
@@ -208,9 +210,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn without_a_name_every_tier_is_meant() {
+    fn without_a_name_the_usual_tiers_are_meant() {
         let selection = parse(&[]).unwrap();
-        assert_eq!(selection.tiers, Tier::ALL);
+        assert_eq!(selection.tiers, Tier::USUAL);
         assert!(!selection.named);
     }
 

@@ -175,5 +175,5 @@ async fn rolling_on_three_control_planes_that_lose_each_other() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
 async fn cutover_on_one_control_plane_killed_again_and_again() {
     let way = Way { one_right_less: Some(Share::Some), story: Some(troubles::KILLED) };
-    migrated("cutover-operator-1", shape(1, 4, Install::Operator), Strategy::Cutover, way).await;
+    migrated("cutover-operator-1", shape(1, 2, Install::Operator), Strategy::Cutover, way).await;
 }

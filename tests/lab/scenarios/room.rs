@@ -3,30 +3,42 @@
 use replank_lab::cluster::Shape;
 use std::sync::{Condvar, Mutex, PoisonError};
 
-/// Three control planes and what runs beside them fill two cores; of small clusters, three do.
-const WHOLE: usize = 12;
+/// Three control planes with their workers, and one small cluster beside them.
+const WHOLE: usize = 11;
 
-static FREE: Mutex<usize> = Mutex::new(WHOLE);
-static FREED: Condvar = Condvar::new();
+/// The machine's capacity. Whoever came first is served first: a large cluster that waits would wait for ever behind
+/// small ones, and be the last, alone.
+struct Rooms {
+    free: usize,
+    came: u64,
+    served: u64,
+}
 
-/// A cluster's part of the machine, given back when this is dropped. A small one may overtake one that waits for more:
-/// every test ends, so that its turn comes.
+static ROOMS: Mutex<Rooms> = Mutex::new(Rooms { free: WHOLE, came: 0, served: 0 });
+static CHANGED: Condvar = Condvar::new();
+
+/// A cluster's part of the machine, given back when this is dropped.
 pub(crate) struct Room(usize);
 
 impl Room {
     pub(crate) fn take(shape: Shape) -> Self {
         // An API server with its etcd does the work of two workers.
         let part = (2 * shape.control_planes + shape.workers).min(WHOLE);
-        let free = FREE.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut free = FREED.wait_while(free, |free| *free < part).unwrap_or_else(PoisonError::into_inner);
-        *free -= part;
+        let mut rooms = ROOMS.lock().unwrap_or_else(PoisonError::into_inner);
+        let turn = rooms.came;
+        rooms.came += 1;
+        let waits = |rooms: &mut Rooms| rooms.served != turn || rooms.free < part;
+        let mut rooms = CHANGED.wait_while(rooms, waits).unwrap_or_else(PoisonError::into_inner);
+        rooms.free -= part;
+        rooms.served += 1;
+        CHANGED.notify_all();
         Self(part)
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        *FREE.lock().unwrap_or_else(PoisonError::into_inner) += self.0;
-        FREED.notify_all();
+        ROOMS.lock().unwrap_or_else(PoisonError::into_inner).free += self.0;
+        CHANGED.notify_all();
     }
 }
