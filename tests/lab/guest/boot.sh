@@ -14,7 +14,6 @@ cd "$root"
 mount -t overlay -o "lowerdir=/usr,upperdir=$root/.usr/upper,workdir=$root/.usr/work" overlay usr
 mount --bind "$dir/bin" usr/local/bin
 mount --bind "$dir/guest" usr/local/sbin
-mount --bind "$dir/images" usr/local/share
 mount -t proc proc proc
 mount -t sysfs sysfs sys
 mount --rbind /dev dev

@@ -15,12 +15,6 @@ exec 9<>/run/services/kubelet
 
 containerd --log-level warn >>/var/log/containerd.log 2>&1 &
 until ctr version >/dev/null 2>&1; do sleep 0.1; done
-if [ ! -e /var/lib/replank-lab/imported ]; then
-    for archive in $(cat /var/lib/replank-lab/images); do
-        ctr --namespace k8s.io images import "/usr/local/share/$archive" >/dev/null || echo "$archive could not be imported"
-    done
-    touch /var/lib/replank-lab/imported
-fi
 
 kubelet_flags() {
     [ -e /etc/kubernetes/bootstrap-kubelet.conf ] && echo --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf

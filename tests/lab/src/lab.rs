@@ -1,6 +1,7 @@
 //! A lab that is up, as any process on this machine uses it.
 
 use crate::balancer;
+use crate::build::Built;
 use crate::error::{LabError, Result};
 use crate::machine::life::{self, in_lab, on_machine};
 use crate::machine::{Power, Record, Wanted, disk, network};
@@ -125,7 +126,8 @@ impl Lab {
         let folder = self.place.machine(&record.name);
         let path = self.place.join("key.pub");
         let key = std::fs::read_to_string(&path).map_err(LabError::file(&path))?;
-        disk::make(&folder.join("root"), &self.bin(), &record, &wanted.user_data, &key)?;
+        let built = Built { bin: self.bin(), images: self.place.join("images") };
+        disk::make(&folder.join("root"), &built, &record, &wanted.user_data, &key)?;
         self.start(&record.name)?;
         Ok(record)
     }

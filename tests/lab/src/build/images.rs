@@ -3,18 +3,20 @@
 use super::archive::{self, Image, Layer};
 use super::programs::KUBERNETES;
 use super::report::Progress;
+use super::store;
 use crate::cache::{Cache, Key};
 use crate::error::{LabError, Result};
+use crate::machine::record::Role;
 use crate::run::{command, succeed};
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Changed whenever this file makes other images from the same programs.
-const RECIPE: &str = "6";
+const RECIPE: &str = "8";
 
-/// The archive that every machine imports.
+/// The archive of what every machine has.
 pub const EVERYWHERE: &str = "everywhere.tar";
-/// The archive that control planes import as well.
+/// The archive of what control planes have as well.
 pub const CONTROL_PLANE: &str = "control-plane.tar";
 
 /// The sandbox image, as kubeadm of this release names it.
@@ -44,7 +46,9 @@ pub(super) fn build(cache: &Cache, bin: &Path, key: &str, progress: &mut Progres
     cache.folder(&format!("images-{}", whole.finish()), |into| {
         progress.say("writing the container images");
         archive::write(&into.join(EVERYWHERE), &everywhere(bin)?)?;
-        archive::write(&into.join(CONTROL_PLANE), &control_plane(bin))
+        archive::write(&into.join(CONTROL_PLANE), &control_plane(bin))?;
+        store::make(into, Role::Worker, &[EVERYWHERE])?;
+        store::make(into, Role::ControlPlane, &[EVERYWHERE, CONTROL_PLANE])
     })
 }
 

@@ -3,6 +3,7 @@
 //! - [`programs`]: from the Go modules in `modules`, which pin upstream's releases.
 //! - [`images`]: container images from those programs and from installed packages.
 //! - [`archive`]: the file format of images.
+//! - [`store`]: what a machine's containerd makes of those.
 //! - [`vm`]: an image for virtual machines, with the same programs and images in it.
 //! - [`report`]: what a builder tells on the way.
 
@@ -10,6 +11,7 @@ pub mod archive;
 pub mod images;
 pub mod programs;
 pub mod report;
+pub(crate) mod store;
 pub mod vm;
 
 use crate::cache::Cache;

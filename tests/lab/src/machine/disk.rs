@@ -1,7 +1,7 @@
 //! A machine's disk: a root file system of its own over the outer machine's `/usr`.
 
-use super::record::{Record, Role};
-use crate::build::images;
+use super::record::Record;
+use crate::build::{Built, images, store};
 use crate::error::{LabError, Result};
 use crate::run::{command, succeed};
 use std::fs::Permissions;
@@ -69,7 +69,13 @@ const SSHD: &str = "HostKey /etc/ssh/ssh_host_ed25519_key\nPasswordAuthenticatio
 const PLUGINS: [&str; 4] = ["bridge", "loopback", "host-local", "portmap"];
 
 /// Makes the disk of a machine that has never booted.
-pub(crate) fn make(root: &Path, bin: &Path, record: &Record, user_data: &[u8], ssh_key: &str) -> Result<()> {
+pub(crate) fn make(
+    root: &Path,
+    built: &Built,
+    record: &Record,
+    user_data: &[u8],
+    ssh_key: &str,
+) -> Result<()> {
     for folder in FOLDERS {
         let path = root.join(folder);
         std::fs::create_dir_all(&path).map_err(LabError::file(&path))?;
@@ -90,13 +96,10 @@ pub(crate) fn make(root: &Path, bin: &Path, record: &Record, user_data: &[u8], s
     succeed("copying to a machine's /etc", &mut copy)?;
     for plugin in PLUGINS {
         let to = root.join("opt/cni/bin").join(plugin);
-        std::fs::copy(bin.join(plugin), &to).map_err(LabError::file(&to))?;
+        std::fs::copy(built.bin.join(plugin), &to).map_err(LabError::file(&to))?;
     }
 
-    let archives = match record.role {
-        Role::Worker => images::EVERYWHERE.to_owned(),
-        Role::ControlPlane => format!("{} {}", images::EVERYWHERE, images::CONTROL_PLANE),
-    };
+    store::give(&built.images, record.role, &root.join("var/lib/containerd"))?;
     let name = &record.name;
     let files: Vec<(&str, u32, Vec<u8>)> = vec![
         ("etc/hostname", 0o644, format!("{name}\n").into()),
@@ -112,7 +115,6 @@ pub(crate) fn make(root: &Path, bin: &Path, record: &Record, user_data: &[u8], s
         ("etc/crictl.yaml", 0o644, "runtime-endpoint: unix:///run/containerd/containerd.sock\n".into()),
         ("etc/ssh/sshd_config", 0o644, SSHD.into()),
         ("root/.ssh/authorized_keys", 0o600, ssh_key.into()),
-        ("var/lib/replank-lab/images", 0o644, archives.into()),
         ("var/lib/cloud/seed/user-data", 0o600, user_data.to_vec()),
     ];
     for (path, mode, content) in files {

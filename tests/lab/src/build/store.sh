@@ -1,0 +1,28 @@
+# Takes in archives of images as a machine's containerd would. Arguments: the folder for what it keeps, the archives.
+set -eu
+store=$1
+shift
+# A socket's path must be short.
+run=$(mktemp -d)
+runtime=
+trap '[ -z "$runtime" ] || kill "$runtime" || true; rm -rf "$run"' EXIT
+cat >"$run/config.toml" <<CONFIG
+version = 2
+root = "$store"
+state = "$run/state"
+disabled_plugins = ["io.containerd.grpc.v1.cri"]
+[grpc]
+  address = "$run/socket"
+CONFIG
+setpriv --pdeathsig KILL containerd --config "$run/config.toml" --log-level warn >"$run/log" 2>&1 &
+runtime=$!
+until ctr --address "$run/socket" version >/dev/null 2>&1; do
+    kill -0 $runtime || { cat "$run/log" >&2; exit 1; }
+    sleep 0.1
+done
+for archive; do
+    ctr --address "$run/socket" --namespace k8s.io images import "$archive" >/dev/null
+done
+kill $runtime
+wait $runtime || true
+runtime=
