@@ -43,6 +43,7 @@ pub(super) fn build(cache: &Cache, bin: &Path, key: &str, progress: &mut Progres
     let mut whole = Key::default();
     whole.add(key.as_bytes());
     whole.add(RECIPE.as_bytes());
+    whole.add(store::SCRIPT.as_bytes());
     cache.folder(&format!("images-{}", whole.finish()), |into| {
         progress.say("writing the container images");
         archive::write(&into.join(EVERYWHERE), &everywhere(bin)?)?;

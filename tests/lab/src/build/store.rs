@@ -3,11 +3,12 @@
 //! To take them in costs a machine nine seconds of a processor, and a migration makes a dozen machines.
 
 use crate::error::{LabError, Result};
+use crate::machine::life;
 use crate::machine::record::Role;
 use crate::run::{command, succeed};
 use std::path::{Path, PathBuf};
 
-const SCRIPT: &str = include_str!("store.sh");
+pub(super) const SCRIPT: &str = include_str!("store.sh");
 
 /// Files that containerd writes in place; the others are never changed once they are there.
 const WRITTEN: [&str; 2] =
@@ -37,12 +38,9 @@ pub(super) fn make(images: &Path, role: Role, archives: &[&str]) -> Result<()> {
 /// When it can't be copied.
 pub(crate) fn give(images: &Path, role: Role, to: &Path) -> Result<()> {
     let from = folder(images, role);
-    let copy = |how: &str| {
-        let mut copy = command("cp", &["--archive", how, "--no-target-directory"]);
-        succeed(&format!("copying {}", from.display()), copy.arg(&from).arg(to)).map(drop)
-    };
-    if copy("--link").is_err() {
-        return copy("--reflink=auto");
+    let mut link = command("cp", &["--archive", "--link", "--no-target-directory"]);
+    if succeed(&format!("sharing {}", from.display()), link.arg(&from).arg(to)).is_err() {
+        return life::copy(&from, to);
     }
     for name in WRITTEN {
         let own = to.join(name);
