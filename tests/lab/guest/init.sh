@@ -14,7 +14,8 @@ exec 9<>/run/services/kubelet
 /usr/sbin/sshd
 
 containerd --log-level warn >>/var/log/containerd.log 2>&1 &
-until ctr version >/dev/null 2>&1; do sleep 0.1; done
+# What kubeadm and the kubelet ask answers later than the rest: "server is not initialized yet".
+until crictl version >/dev/null 2>&1; do sleep 0.1; done
 
 kubelet_flags() {
     [ -e /etc/kubernetes/bootstrap-kubelet.conf ] && echo --bootstrap-kubeconfig=/etc/kubernetes/bootstrap-kubelet.conf
