@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what a migration on the embedded cluster costs, in figures that mean something on a machine
 //! that others use too: processor time and ratios of it, requests, versions of objects. Real time is told beside them.
 
+use crate::command::cargo;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -91,20 +92,11 @@ fn measure(wish: &Wish) -> Result<(), String> {
 }
 
 fn build() -> Result<PathBuf, String> {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--release",
-        "--package",
-        "replank",
-        "--bin",
-        "replank",
-        "--message-format",
-        "json",
-    ]);
+    let arguments =
+        ["build", "--release", "--package", "replank", "--bin", "replank", "--message-format", "json"];
     println!("building replank as people run it");
-    let output = command.stderr(Stdio::inherit()).output().map_err(|error| format!("cargo: {error}"))?;
+    let output =
+        cargo(&arguments).stderr(Stdio::inherit()).output().map_err(|error| format!("cargo: {error}"))?;
     if !output.status.success() {
         return Err("replank could not be built".to_owned());
     }

@@ -1,6 +1,7 @@
 //! Running programs with their output passed on, and read on the way.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 /// How a program ended and what it printed to standard output.
@@ -29,6 +30,20 @@ pub(crate) fn run(command: &mut Command) -> Ended {
     }
     let success = child.wait().is_ok_and(|status| status.success());
     Ended { success, lines }
+}
+
+/// The cargo that runs this chore, with these arguments.
+pub(crate) fn cargo(arguments: &[&str]) -> Command {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(arguments);
+    command
+}
+
+/// The target folder, absolute: tests run in their own package's folder, not in this one.
+pub(crate) fn target_folder() -> PathBuf {
+    let named = std::env::var_os("CARGO_TARGET_DIR");
+    let folder = named.map_or_else(|| PathBuf::from("target"), PathBuf::from);
+    std::path::absolute(&folder).unwrap_or(folder)
 }
 
 fn shown(command: &Command) -> String {

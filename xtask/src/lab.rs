@@ -1,33 +1,58 @@
 //! `cargo xtask lab`: the lab's own program, built and run.
 
+use crate::command::{cargo, target_folder};
 use crate::setup::Missing;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
-/// The lab's program with these words.
-pub(crate) fn command(words: &[String]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(["run", "--quiet", "--package", "replank-lab", "--"]).args(words);
-    command
+/// The lab's own program, and the name of its package.
+const PROGRAM: &str = "replank-lab";
+
+/// The lab's program with these words, built if it is not.
+pub(crate) fn command(words: &[&str]) -> Result<Command, Missing> {
+    // Not `cargo run`, which would choose other features for what tests have built already, and build it again.
+    let mut build = cargo(&["build", "--quiet", "--workspace", "--bin", PROGRAM]);
+    let built = build.status();
+    let built = built.map_err(|error| Missing(format!("cargo could not be started: {error}")))?;
+    if !built.success() {
+        return Err(Missing("the lab's program does not build; the compiler said why above".to_owned()));
+    }
+    let mut command = Command::new(target_folder().join("debug").join(PROGRAM));
+    command.args(words);
+    Ok(command)
 }
 
 /// Builds what the lab runs, once; answers the folder with the programs.
 pub(crate) fn build() -> Result<PathBuf, Missing> {
-    let built = command(&["build".to_owned()]).stderr(Stdio::inherit()).output();
-    let built = built.map_err(|error| Missing(format!("the lab's program could not be started: {error}")))?;
+    let built = command(&["build"])?.stderr(Stdio::inherit()).output().map_err(not_started)?;
     if !built.status.success() {
         return Err(Missing("what the lab runs does not build; it said why above".to_owned()));
     }
     Ok(PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()))
 }
 
+/// Whether the lab can be on this machine: its own program tries, and says what is missing.
+pub(crate) fn probe() -> Result<(), Missing> {
+    let tried = command(&["probe"])?.output().map_err(not_started)?;
+    if tried.status.success() {
+        return Ok(());
+    }
+    Err(Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
+}
+
+fn not_started(error: std::io::Error) -> Missing {
+    Missing(format!("the lab's program could not be started: {error}"))
+}
+
 /// Hands its words on.
 pub(crate) fn run(words: &[String]) -> ExitCode {
-    match command(words).status() {
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let ended = command(&words).and_then(|mut command| command.status().map_err(not_started));
+    match ended {
         Ok(status) if status.success() => ExitCode::SUCCESS,
         Ok(status) => ExitCode::from(status.code().and_then(|c| u8::try_from(c).ok()).unwrap_or(1)),
-        Err(error) => {
-            eprintln!("the lab's program could not be started: {error}");
+        Err(Missing(why)) => {
+            eprintln!("{why}");
             ExitCode::FAILURE
         }
     }

@@ -12,7 +12,7 @@ mod tier;
 use std::process::ExitCode;
 
 const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]… [--full]
-  test        formats, lints, documents and tests; without a tier, all but lab
+  test        formats, lints, documents and tests; without a tier, all of them
   fast        unit tests, goldens and the embedded cluster in one process
   processes   simulator, provider and replank as programs of their own
   providers   providers against real sshds, a real libvirtd and the like, at last in a real cluster; needs root

@@ -2,12 +2,20 @@
 
 use serde::Serialize;
 use std::path::Path;
+use std::time::Instant;
 
 /// A test or tier that did not run.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Skip {
     pub(crate) what: String,
     pub(crate) reason: String,
+}
+
+/// What a check or a tier took.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Took {
+    pub(crate) what: String,
+    pub(crate) seconds: u64,
 }
 
 /// The counts of a whole run.
@@ -18,6 +26,7 @@ pub(crate) struct Report {
     pub(crate) skipped: Vec<Skip>,
     /// Names of checks and tiers that failed as a whole.
     pub(crate) failures: Vec<String>,
+    pub(crate) took: Vec<Took>,
 }
 
 impl Report {
@@ -49,8 +58,19 @@ impl Report {
         self.failures.push(what.into());
     }
 
+    /// Does a part of the run, and takes down how long it took.
+    pub(crate) fn timed<T>(&mut self, what: &str, act: impl FnOnce(&mut Self) -> T) -> T {
+        let begun = Instant::now();
+        let outcome = act(self);
+        self.took.push(Took { what: what.into(), seconds: begun.elapsed().as_secs() });
+        outcome
+    }
+
     /// Prints the account and writes it as JSON beside the build.
     pub(crate) fn close(&self, target: &Path) {
+        for Took { what, seconds } in &self.took {
+            println!("took {seconds:>5} s: {what}");
+        }
         for failure in &self.failures {
             println!("failed: {failure}");
         }

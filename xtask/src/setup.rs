@@ -24,16 +24,6 @@ pub(crate) fn loopback() -> Result<(), Missing> {
     listening.map(drop).map_err(|error| Missing(format!("nothing can listen on 127.0.0.1: {error}")))
 }
 
-/// Whether the lab can be: its own program tries, and says what is missing.
-pub(crate) fn lab() -> Result<(), Missing> {
-    let tried = crate::lab::command(&["probe".to_owned()]).output();
-    let tried = tried.map_err(|error| Missing(format!("the lab's program could not be started: {error}")))?;
-    if tried.status.success() {
-        return Ok(());
-    }
-    Err(Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
-}
-
 /// Installs Debian's sshd where it is missing and can be installed; it is not started.
 pub(crate) fn sshd() {
     packages(&["/usr/sbin/sshd"], "openssh-server");

@@ -1,19 +1,23 @@
 //! `cargo xtask test`: the checks, then the tiers.
 
-use crate::command::{self, Ended};
+use crate::command::{self, Ended, cargo, target_folder};
 use crate::report::{Report, Skip};
 use crate::setup::{self, Missing};
 use crate::tier::{Extent, Invocation, Place, Selection, Tier};
 use std::path::{Path, PathBuf};
-use std::process::{Command, ExitCode};
+use std::process::ExitCode;
 
 /// Runs the checks and the selected tiers, and prints the account last.
 pub(crate) fn run(selection: &Selection) -> ExitCode {
     let target = target_folder();
     let mut report = Report::default();
     checks(&mut report);
-    for tier in &selection.tiers {
-        run_tier(*tier, selection, &target, &mut report);
+    if built(&mut report) {
+        for tier in &selection.tiers {
+            report.timed(&format!("tier {}", tier.name()), |report| {
+                run_tier(*tier, selection, &target, report)
+            });
+        }
     }
     report.close(&target);
     if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
@@ -33,10 +37,23 @@ fn checks(report: &mut Report) {
         }),
     ];
     for (name, mut command) in checks {
-        if !command::run(&mut command).success {
-            report.fail(name);
-        }
+        report.timed(name, |report| {
+            if !command::run(&mut command).success {
+                report.fail(name);
+            }
+        });
     }
+}
+
+/// Builds every program and every test before the first of them runs: tests start programs of other packages.
+fn built(report: &mut Report) -> bool {
+    report.timed("programs and tests", |report| {
+        let built = command::run(&mut cargo(&["build", "--workspace", "--all-targets"])).success;
+        if !built {
+            report.fail("programs and tests do not build");
+        }
+        built
+    })
 }
 
 fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) {
@@ -46,10 +63,6 @@ fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Repor
         } else {
             report.skipped.push(Skip { what: format!("tier {}", tier.name()), reason: missing.0 });
         }
-        return;
-    }
-    if !build_programs(tier) {
-        report.fail(&format!("tier {}: its programs do not build", tier.name()));
         return;
     }
     let skips = match skip_file(target) {
@@ -101,7 +114,7 @@ fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Repor
 fn labs(tier: Tier) -> Result<(), Missing> {
     let has_one = |tier: Tier| tier.invocations(Extent::Usual).iter().any(|one| one.place == Place::Lab);
     let needs_one = tier != Tier::Lab && has_one(tier);
-    if needs_one { setup::lab() } else { Ok(()) }
+    if needs_one { crate::lab::probe() } else { Ok(()) }
 }
 
 /// Programs of others that a tier's tests are told of, by the variable that names each.
@@ -138,31 +151,6 @@ fn kubectl(target: &Path, report: &mut Report) -> Option<PathBuf> {
     }
 }
 
-fn build_programs(tier: Tier) -> bool {
-    let programs = tier.programs();
-    if programs.is_empty() {
-        return true;
-    }
-    let mut arguments = vec!["build", "--workspace"];
-    for program in programs {
-        arguments.extend(["--bin", program]);
-    }
-    command::run(&mut cargo(&arguments)).success
-}
-
-fn cargo(arguments: &[&str]) -> Command {
-    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    command.args(arguments);
-    command
-}
-
-/// The target folder, absolute: tests run in their own package's folder, not in this one.
-fn target_folder() -> PathBuf {
-    let named = std::env::var_os("CARGO_TARGET_DIR");
-    let folder = named.map_or_else(|| PathBuf::from("target"), PathBuf::from);
-    std::path::absolute(&folder).unwrap_or(folder)
-}
-
 /// An empty file to which the tests of a tier append what they skip; one of an earlier run would
 /// be counted again.
 fn skip_file(target: &Path) -> std::io::Result<PathBuf> {
@@ -175,7 +163,8 @@ fn skip_file(target: &Path) -> std::io::Result<PathBuf> {
 
 #[cfg(test)]
 mod tests {
-    use super::{skip_file, target_folder};
+    use super::skip_file;
+    use crate::command::target_folder;
 
     #[test]
     fn skips_are_reported_from_any_folder_to_an_empty_file_that_exists() {

@@ -35,8 +35,6 @@ pub(crate) enum Extent {
 impl Tier {
     /// Every tier, in the order in which they run.
     pub(crate) const ALL: [Self; 4] = [Self::Fast, Self::Processes, Self::Providers, Self::Lab];
-    /// Those that run when none is named.
-    pub(crate) const USUAL: [Self; 3] = [Self::Fast, Self::Processes, Self::Providers];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -51,28 +49,10 @@ impl Tier {
     pub(crate) fn invocations(self, extent: Extent) -> Vec<Invocation> {
         match self {
             Self::Fast => fast(),
-            Self::Processes => {
-                let tests = ["test", "--package", "replank-tests", "--test", "processes", "--no-fail-fast"];
-                // Most of their time they wait for Leases and the like: more of them than cores run at once.
-                vec![Invocation::anywhere(&[&tests[..], &["--", "--test-threads", "6"]].concat())]
-            }
+            // Most of their time they wait for Leases and the like: more of them than cores run at once.
+            Self::Processes => vec![Invocation::of(&["processes"], &["--test-threads", "6"])],
             Self::Providers => providers(),
             Self::Lab => lab(extent),
-        }
-    }
-
-    /// Programs that its tests start and that must be built first.
-    pub(crate) fn programs(self) -> &'static [&'static str] {
-        match self {
-            Self::Fast => &[],
-            Self::Processes => &["replank", "replank-simulator", "replank-provider-simulator"],
-            Self::Providers | Self::Lab => &[
-                "replank",
-                "replank-lab",
-                "replank-provider-lab",
-                "replank-provider-libvirt",
-                "replank-provider-ssh",
-            ],
         }
     }
 
@@ -81,7 +61,7 @@ impl Tier {
         match self {
             Self::Fast => Ok(()),
             Self::Processes | Self::Providers => setup::loopback(),
-            Self::Lab => setup::lab(),
+            Self::Lab => crate::lab::probe(),
         }
     }
 }
@@ -102,104 +82,84 @@ pub(crate) enum Place {
     Lab,
 }
 
+/// Always the whole workspace: by the packages that are named cargo chooses the features of what they build on, and
+/// with another choice it builds most of that again.
+const TESTS: [&str; 3] = ["test", "--workspace", "--no-fail-fast"];
+
 impl Invocation {
-    fn anywhere(arguments: &[&'static str]) -> Self {
-        Self { arguments: arguments.to_vec(), place: Place::Anywhere }
+    /// Test programs by their names, wherever their tier runs, and words for them.
+    fn of(programs: &[&'static str], words: &[&'static str]) -> Self {
+        let named = programs.iter().flat_map(|name| ["--test", *name]);
+        let arguments = TESTS.into_iter().chain(named).chain(["--"]).chain(words.iter().copied()).collect();
+        Self { arguments, place: Place::Anywhere }
     }
 
-    /// Tests of the lab's scenarios, chosen by these words.
-    fn scenarios(words: &[&'static str]) -> Self {
-        let tests = ["test", "--package", "replank-tests", "--test", "lab", "--no-fail-fast", "--"];
-        Self { arguments: [&tests[..], words].concat(), place: Place::Lab }
+    /// Tests that come with the code itself.
+    fn within(targets: &[&'static str]) -> Self {
+        Self { arguments: [&TESTS[..], targets].concat(), place: Place::Anywhere }
+    }
+
+    fn in_labs(self) -> Self {
+        Self { place: Place::Lab, ..self }
     }
 }
 
 fn fast() -> Vec<Invocation> {
     vec![
-        Invocation::anywhere(&[
-            "test",
-            "--workspace",
-            "--exclude",
-            "replank-tests",
-            "--exclude",
-            "xtask",
-            // The tier of providers runs them.
-            "--exclude",
-            "replank-provider-ssh",
-            "--exclude",
-            "replank-provider-libvirt",
-            "--exclude",
-            "replank-provider-aws",
-            "--no-fail-fast",
-        ]),
-        Invocation::anywhere(&[
-            "test",
-            "--package",
-            "xtask",
-            "--package",
-            "replank-tests",
-            "--bins",
-            "--lib",
-            "--test",
-            "fast",
-            "--no-fail-fast",
-        ]),
+        Invocation::within(&["--lib", "--bins"]),
+        Invocation::of(&IN_ONE_PROCESS, &[]),
         // The contract with a real server belongs to the tier that has one.
-        Invocation::anywhere(&[
-            "test",
-            "--package",
-            "replank-tests",
-            "--test",
-            "contract",
-            "--",
-            "--skip",
-            "a_real_server",
-        ]),
+        Invocation::of(&["contract"], &["--skip", REAL]),
+        Invocation::within(&["--doc"]),
     ]
 }
 
 /// Each against what it is for, at last as part of a real cluster.
 fn providers() -> Vec<Invocation> {
-    let ssh_and_libvirt = [
-        "test",
-        "--package",
-        "replank-provider-ssh",
-        "--package",
-        "replank-provider-libvirt",
-        "--no-fail-fast",
-    ];
-    vec![
-        Invocation::anywhere(&ssh_and_libvirt),
-        Invocation::anywhere(&["test", "--package", "replank-provider-aws", "--no-fail-fast"]),
-        Invocation::scenarios(&[&OF_PROVIDERS[..], &["--test-threads", LABS_WITH_GUEST]].concat()),
-    ]
+    let in_labs = [&OF_PROVIDERS[..], &["--test-threads", LABS]].concat();
+    vec![Invocation::of(&OF_EACH_PROVIDER, &[]), Invocation::of(&["lab"], &in_labs).in_labs()]
 }
 
 fn lab(extent: Extent) -> Vec<Invocation> {
-    let contract = ["test", "--package", "replank-tests", "--test", "contract", "--", "a_real_server"];
     let others = OF_PROVIDERS.iter().flat_map(|name| ["--skip", *name]);
     let words: Vec<&str> = match extent {
         Extent::Usual => others.chain(["--test-threads", LABS]).collect(),
         // One at a time: what they take is published.
         Extent::Full => others.chain(["--test-threads", "1", "--include-ignored"]).collect(),
     };
-    vec![Invocation { arguments: contract.to_vec(), place: Place::Lab }, Invocation::scenarios(&words)]
+    [Invocation::of(&["contract"], &[REAL]), Invocation::of(&["lab"], &words)].map(Invocation::in_labs).into()
 }
 
+/// Test programs of the first tier.
+const IN_ONE_PROCESS: [&str; 11] = [
+    "documentation",
+    "engine",
+    "fast",
+    "merging",
+    "plugin",
+    "provider_list",
+    "seed",
+    "simulator_contract",
+    "ssh",
+    "sweeps",
+    "user_data",
+];
+/// Test programs of the providers.
+const OF_EACH_PROVIDER: [&str; 7] =
+    ["acceleration", "cleaning", "conformance", "disks", "example", "in_place", "suite"];
+/// The contract's tests against a real server.
+const REAL: &str = "a_real_server";
 /// The lab's scenarios that are about a provider other than the lab's own.
 const OF_PROVIDERS: [&str; 2] = ["hosts::", "virtual_machines::"];
-/// How many tests with labs run at once: one alone leaves half of two cores idle, while it waits for machines and pods.
-/// Large labs wait for the room of several.
-const LABS: &str = "3";
-/// The same, where one of them is a virtual machine that is emulated.
-const LABS_WITH_GUEST: &str = "2";
+/// As many as there are: those with labs wait for room by themselves, and the largest must be among those that wait.
+const LABS: &str = "16";
 
-/// Reads tier names; none means the usual ones. With `--full` all of a tier is run.
+/// Reads tier names; none means all. With `--full` all of a tier is run.
 pub(crate) fn parse(words: &[String]) -> Result<Selection, String> {
     let (full, names): (Vec<&String>, Vec<&String>) = words.iter().partition(|word| *word == "--full");
     let extent = if full.is_empty() { Extent::Usual } else { Extent::Full };
     if names.is_empty() {
-        return Ok(Selection { tiers: Tier::USUAL.to_vec(), named: false, extent });
+        return Ok(Selection { tiers: Tier::ALL.to_vec(), named: false, extent });
     }
     let find = |name: &String| Tier::ALL.into_iter().find(|t| t.name() == name).ok_or_else(|| name.clone());
     Ok(Selection { tiers: names.into_iter().map(find).collect::<Result<_, _>>()?, named: true, extent })
@@ -208,11 +168,13 @@ pub(crate) fn parse(words: &[String]) -> Result<Selection, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::cargo;
+    use std::collections::BTreeSet;
 
     #[test]
-    fn without_a_name_the_usual_tiers_are_meant() {
+    fn without_a_name_all_tiers_are_meant() {
         let selection = parse(&[]).unwrap();
-        assert_eq!(selection.tiers, Tier::USUAL);
+        assert_eq!(selection.tiers, Tier::ALL);
         assert!(!selection.named);
     }
 
@@ -238,6 +200,22 @@ mod tests {
             let left_out = lab.windows(2).any(|words| words == ["--skip", name]);
             assert!(left_out, "{name} {lab:?}");
         }
+    }
+
+    #[test]
+    fn every_test_program_of_the_workspace_is_run_by_a_tier() {
+        let metadata =
+            cargo(&["metadata", "--no-deps", "--offline", "--format-version", "1"]).output().unwrap();
+        let metadata: serde_json::Value = serde_json::from_slice(&metadata.stdout).unwrap();
+        let targets =
+            metadata["packages"].as_array().unwrap().iter().flat_map(|p| p["targets"].as_array().unwrap());
+        let programs: BTreeSet<&str> =
+            targets.filter(|t| t["kind"][0] == "test").map(|t| t["name"].as_str().unwrap()).collect();
+
+        let invocations = Tier::ALL.into_iter().flat_map(|tier| tier.invocations(Extent::Usual));
+        let arguments: Vec<Vec<&str>> = invocations.map(|one| one.arguments).collect();
+        let named = arguments.iter().flat_map(|all| all.windows(2)).filter(|pair| pair[0] == "--test");
+        assert_eq!(programs, named.map(|pair| pair[1]).collect());
     }
 
     #[test]
