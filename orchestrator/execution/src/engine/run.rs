@@ -28,9 +28,12 @@ use tokio_util::sync::CancellationToken;
 /// How many steps are under way at once. The plan's graph is the real bound; this one keeps the
 /// number of watches at the API server small whatever the surge.
 const STEPS_AT_ONCE: usize = 32;
-/// How soon the API server is asked again before the run has begun, and how often.
-const FIRST_CONTACT_PAUSE: Duration = Duration::from_secs(2);
+/// How soon the API server is asked again before anything else.
+const CONTACT_PAUSE: Duration = Duration::from_secs(2);
+/// How often before a run begins: an address that is wrong stays wrong.
 const FIRST_CONTACT_TRIES: u32 = 5;
+/// How often before a run goes on, two minutes long: the only API server may be restarting on its account.
+const CONTACT_AGAIN_TRIES: u32 = 60;
 
 /// A test's way to put something between the engine and the journal's file.
 pub type JournalHook = Box<dyn FnOnce(Box<dyn Journal>) -> Box<dyn Journal> + Send>;
@@ -149,7 +152,8 @@ impl Engine {
             }
             .into());
         }
-        let found = self.first_contact(|| cluster_uid(&self.world)).await?;
+        let tries = if read.is_some() { CONTACT_AGAIN_TRIES } else { FIRST_CONTACT_TRIES };
+        let found = self.contact(tries, || cluster_uid(&self.world)).await?;
         if found != self.plan.cluster.uid {
             return Err(RunError::OtherCluster {
                 planned: self.plan.cluster.uid.to_string(),
@@ -158,7 +162,7 @@ impl Engine {
         }
         let needed = rights::needed(&self.plan);
         let api = self.world.api();
-        if let Some(missing) = self.first_contact(|| crate::rights::missing(&api, &needed)).await? {
+        if let Some(missing) = self.contact(tries, || crate::rights::missing(&api, &needed)).await? {
             return Err(RunError::Rights(missing));
         }
         let mut journal = self.run_dir.open_journal(read.as_ref().map_or(0, |r| r.whole))?;
@@ -227,18 +231,18 @@ impl Engine {
     }
 
     /// Asks the API server with some patience.
-    async fn first_contact<T, F>(&self, ask: impl Fn() -> F) -> Result<T, ApiError>
+    async fn contact<T, F>(&self, most: u32, ask: impl Fn() -> F) -> Result<T, ApiError>
     where
         F: Future<Output = Result<T, ApiError>>,
     {
         let mut tries = 0;
         loop {
             match ask().await {
-                Err(error) if error.may_pass() && tries < FIRST_CONTACT_TRIES => {
+                Err(error) if error.may_pass() && tries < most => {
                     tries += 1;
                     let waiting = Waiting::ApiServer { reason: error.message };
                     let _ = self.events.send(RunEvent::Waiting { step: None, waiting });
-                    tokio::time::sleep(FIRST_CONTACT_PAUSE).await;
+                    tokio::time::sleep(CONTACT_PAUSE).await;
                 }
                 answer => return answer,
             }

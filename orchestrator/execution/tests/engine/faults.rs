@@ -3,14 +3,16 @@
 use crate::cluster::condition;
 use crate::migration::{migrate, planned_for, small, world_of};
 use crate::runs::journal;
-use replank_execution::Outcome;
 use replank_execution::api::{Follow, PatchKind};
+use replank_execution::{Engine, Outcome, RunDir, RunError};
 use replank_planning::intent::Strategy;
 use replank_provider_protocol::Epoch;
 use replank_provider_protocol::verbs::{MachineParams, Mutation, Progress};
 use replank_simulator::faults::Fault;
 use serde_json::{Value, json};
 use std::time::Duration;
+use tokio::sync::mpsc::unbounded_channel;
+use tokio_util::sync::CancellationToken;
 
 fn raise(cluster: &replank_simulator::scenario::Cluster, fault: Fault) {
     cluster.server.faults().raise(fault);
@@ -90,6 +92,34 @@ async fn what_does_not_pass_pauses_with_a_reason_and_goes_on_once_it_is_lifted()
         let made = cluster.datacenter.machines();
         assert_eq!(made.len(), 6, "{name}: {made:#?}");
     }
+}
+
+/// The only API server of a cluster restarts on the run's own account; who was killed then must find it again.
+#[tokio::test(start_paused = true)]
+async fn a_run_that_was_begun_waits_for_an_api_server_that_restarts_and_another_does_not() {
+    let cluster = small().await;
+    let plan = planned_for(&cluster, Strategy::Rolling).await;
+    let directory = tempfile::tempdir().unwrap();
+    let away = || raise(&cluster, Fault::named("unavailable").client("replank"));
+
+    away();
+    let (events, _told) = unbounded_channel();
+    let run_dir = RunDir::open(directory.path()).unwrap();
+    let first = Engine::new(world_of(&cluster), plan.clone(), run_dir, events, CancellationToken::new());
+    let refused = first.apply().await;
+    assert!(matches!(refused, Err(RunError::Api(_))), "{refused:?}");
+    cluster.server.faults().lift_all();
+
+    let killed =
+        tokio::time::timeout(Duration::from_secs(60), migrate(&cluster, plan.clone(), directory.path()));
+    assert!(killed.await.is_err(), "it was killed under way");
+    away();
+    let back = async {
+        tokio::time::sleep(Duration::from_secs(90)).await;
+        cluster.server.faults().lift_all();
+    };
+    let (outcome, ()) = tokio::join!(migrate(&cluster, plan, directory.path()), back);
+    assert_eq!(outcome, Outcome::Finished);
 }
 
 #[tokio::test(start_paused = true)]
