@@ -2,8 +2,9 @@
 
 use crate::command::{cargo, target_folder};
 use crate::setup::Missing;
-use std::path::PathBuf;
-use std::process::{Command, ExitCode, Stdio};
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
 
 /// The lab's own program, and the name of its package.
 const PROGRAM: &str = "replank-lab";
@@ -29,6 +30,35 @@ pub(crate) fn build() -> Result<PathBuf, Missing> {
         return Err(Missing("what the lab runs does not build; it said why above".to_owned()));
     }
     Ok(PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()))
+}
+
+/// The same, begun and not waited for; whoever needs it calls [`build`], which waits and says what failed. Ends with
+/// this.
+pub(crate) struct Building(Option<Child>);
+
+impl Building {
+    /// Begins, with what other programs leave of the processors; what is said goes into a file in the target folder.
+    pub(crate) fn begin(target: &Path) -> Self {
+        let begun = || {
+            std::fs::create_dir_all(target.join("xtask")).ok()?;
+            let said = File::create(target.join("xtask/lab-build")).ok()?;
+            let build = command(&["build"]).ok()?;
+            let mut niced = Command::new("nice");
+            niced.args(["-n", "19"]).arg(build.get_program()).args(build.get_args());
+            niced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().ok()
+        };
+        Self(begun())
+    }
+}
+
+impl Drop for Building {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It has ended, unless nobody needed it.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
 }
 
 /// Whether the lab can be on this machine: its own program tries, and says what is missing.

@@ -1,6 +1,7 @@
 //! `cargo xtask test`: the checks, then the tiers.
 
 use crate::command::{self, Ended, cargo, target_folder};
+use crate::lab;
 use crate::report::{Report, Skip};
 use crate::setup::{self, Missing};
 use crate::tier::{Extent, Invocation, Place, Selection, Tier};
@@ -13,9 +14,13 @@ pub(crate) fn run(selection: &Selection) -> ExitCode {
     let mut report = Report::default();
     checks(&mut report);
     if built(&mut report) {
-        for tier in &selection.tiers {
-            report.timed(&format!("tier {}", tier.name()), |report| {
-                run_tier(*tier, selection, &target, report)
+        let ready: Vec<Ready> =
+            selection.tiers.iter().filter_map(|tier| ready(*tier, selection, &target, &mut report)).collect();
+        // Tests that wait for Leases and the like leave it half of the processors' time.
+        let _in_the_background = ready.iter().any(Ready::has_labs).then(|| lab::Building::begin(&target));
+        for tier in ready {
+            report.timed(&format!("tier {}", tier.tier.name()), |report| {
+                run_tier(&tier, selection.extent, &target, report);
             });
         }
     }
@@ -56,23 +61,32 @@ fn built(report: &mut Report) -> bool {
     })
 }
 
-fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) {
+/// A tier that can run, with what it needs.
+struct Ready {
+    tier: Tier,
+    /// Programs of others that its tests are told of, by the variable that names each.
+    given: Vec<(&'static str, PathBuf)>,
+    /// Whether this machine can have the labs that some of its tests need.
+    labs: Result<(), Missing>,
+}
+
+impl Ready {
+    fn has_labs(&self) -> bool {
+        self.labs.is_ok() && self.tier.has_labs()
+    }
+}
+
+/// Installs what a tier needs, before any of them runs: apt works for one at a time. None where it can't run.
+fn ready(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) -> Option<Ready> {
     if let Err(missing) = tier.probe() {
         if selection.named {
             report.fail(&format!("tier {}: {}", tier.name(), missing.0));
         } else {
             report.skipped.push(Skip { what: format!("tier {}", tier.name()), reason: missing.0 });
         }
-        return;
+        return None;
     }
-    let skips = match skip_file(target) {
-        Ok(skips) => skips,
-        Err(error) => {
-            report.fail(&format!("tier {}: the file for skips can't be made: {error}", tier.name()));
-            return;
-        }
-    };
-    // Their tests tell in a sentence what they lack, and are counted as not run.
+    // Tests tell in a sentence what they lack, and are counted as not run.
     if matches!(tier, Tier::Fast | Tier::Providers) {
         setup::sshd();
     }
@@ -83,61 +97,57 @@ fn run_tier(tier: Tier, selection: &Selection, target: &Path, report: &mut Repor
     if tier == Tier::Providers {
         setup::libvirt();
     }
-    let labs = labs(tier);
-    let given = match given(tier, &labs, target, report) {
-        Ok(given) => given,
-        Err(missing) => return report.fail(&format!("tier {}: {}", tier.name(), missing.0)),
+    let given = match tier {
+        Tier::Fast => setup::cloud_init(target).map(|path| ("REPLANK_CLOUD_INIT", path)),
+        Tier::Processes => kubectl(target, report).map(|path| ("REPLANK_KUBECTL", path)),
+        Tier::Providers => setup::moto().map(|path| ("REPLANK_MOTO", path)),
+        Tier::Lab => None,
+    };
+    // The lab's own tier was probed as a whole.
+    let labs = if tier != Tier::Lab && tier.has_labs() { lab::probe() } else { Ok(()) };
+    Some(Ready { tier, given: given.into_iter().collect(), labs })
+}
+
+fn run_tier(ready: &Ready, extent: Extent, target: &Path, report: &mut Report) {
+    let name = ready.tier.name();
+    let skips = match skip_file(target) {
+        Ok(skips) => skips,
+        Err(error) => {
+            return report.fail(&format!("tier {name}: the file for skips can't be made: {error}"));
+        }
     };
     let mut ran = 0;
-    for Invocation { arguments, place } in tier.invocations(selection.extent) {
-        if let (Place::Lab, Err(missing)) = (place, &labs) {
-            let what = format!("tier {}: cargo {}", tier.name(), arguments.join(" "));
-            report.skipped.push(Skip { what, reason: missing.0.clone() });
-            continue;
-        }
+    for Invocation { arguments, place } in ready.tier.invocations(extent) {
         let mut command = cargo(&arguments);
-        command.env("REPLANK_TEST_SKIPS", &skips).envs(given.iter().map(|(name, path)| (name, path)));
+        command.env("REPLANK_TEST_SKIPS", &skips).envs(ready.given.iter().map(|(name, path)| (name, path)));
+        match (place, &ready.labs) {
+            (Place::Anywhere, _) => {}
+            (Place::Lab, Err(missing)) => {
+                let what = format!("tier {name}: cargo {}", arguments.join(" "));
+                report.skipped.push(Skip { what, reason: missing.0.clone() });
+                continue;
+            }
+            // Beforehand, and not in the time of the first test.
+            (Place::Lab, Ok(())) => match lab::build() {
+                // The contract suite is run against the real server too.
+                Ok(programs) => drop(command.env("REPLANK_REAL_BIN", programs)),
+                Err(missing) => {
+                    report.fail(&format!("tier {name}: {}", missing.0));
+                    continue;
+                }
+            },
+        }
         let Ended { success, lines } = command::run(&mut command);
         let failed = report.failed;
         ran += report.take_lines(&lines);
         if !success && report.failed == failed {
-            report.fail(&format!("tier {}: cargo {} failed", tier.name(), arguments.join(" ")));
+            report.fail(&format!("tier {name}: cargo {} failed", arguments.join(" ")));
         }
     }
     report.take_skips(&std::fs::read_to_string(&skips).unwrap_or_default());
     if ran == 0 {
-        report.fail(&format!("tier {}: no test ran", tier.name()));
+        report.fail(&format!("tier {name}: no test ran"));
     }
-}
-
-/// Whether this machine can have the labs that some of a tier's tests need; the lab's own tier was probed as a whole.
-fn labs(tier: Tier) -> Result<(), Missing> {
-    let has_one = |tier: Tier| tier.invocations(Extent::Usual).iter().any(|one| one.place == Place::Lab);
-    let needs_one = tier != Tier::Lab && has_one(tier);
-    if needs_one { crate::lab::probe() } else { Ok(()) }
-}
-
-/// Programs of others that a tier's tests are told of, by the variable that names each.
-fn given(
-    tier: Tier,
-    labs: &Result<(), Missing>,
-    target: &Path,
-    report: &mut Report,
-) -> Result<Vec<(&'static str, PathBuf)>, Missing> {
-    let (name, path) = match tier {
-        Tier::Fast => ("REPLANK_CLOUD_INIT", setup::cloud_init(target)),
-        Tier::Processes => ("REPLANK_KUBECTL", kubectl(target, report)),
-        Tier::Providers => {
-            if labs.is_ok() {
-                // Beforehand, and not in the time of the first test.
-                crate::lab::build()?;
-            }
-            ("REPLANK_MOTO", setup::moto())
-        }
-        // The contract suite is run against the real server too.
-        Tier::Lab => ("REPLANK_REAL_BIN", Some(crate::lab::build()?)),
-    };
-    Ok(path.into_iter().map(|path| (name, path)).collect())
 }
 
 fn kubectl(target: &Path, report: &mut Report) -> Option<PathBuf> {

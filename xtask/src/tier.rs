@@ -56,6 +56,11 @@ impl Tier {
         }
     }
 
+    /// Whether some of its tests need a lab.
+    pub(crate) fn has_labs(self) -> bool {
+        self.invocations(Extent::Usual).iter().any(|one| one.place == Place::Lab)
+    }
+
     /// Tries what it needs of the machine, by doing it.
     pub(crate) fn probe(self) -> Result<(), Missing> {
         match self {

@@ -150,12 +150,16 @@ pub(super) fn build(cache: &Cache, progress: &mut Progress<'_>) -> Result<(PathB
 }
 
 impl Module {
+    /// All of its programs at once: one is linked while another is compiled.
     fn build(&self, into: &Path) -> Result<()> {
+        let packages: Vec<&str> = self.programs.iter().map(|(package, _)| *package).collect();
+        let mut go = command("go", &["build", "-trimpath", "-ldflags", &self.flags(), "-o"]);
+        go.arg(into).args(&packages).current_dir(modules().join(self.folder));
+        go.env("CGO_ENABLED", if self.c == Linking::WithC { "1" } else { "0" });
+        checked(&format!("go build {}", packages.join(" ")), &output(&mut go)?)?;
         for (package, name) in self.programs {
-            let mut go = command("go", &["build", "-trimpath", "-ldflags", &self.flags(), "-o"]);
-            go.arg(into.join(name)).arg(package).current_dir(modules().join(self.folder));
-            go.env("CGO_ENABLED", if self.c == Linking::WithC { "1" } else { "0" });
-            checked(&format!("go build {package}"), &output(&mut go)?)?;
+            let (built, wanted) = (into.join(named_by_go(package)), into.join(name));
+            std::fs::rename(&built, &wanted).map_err(LabError::file(&built))?;
         }
         Ok(())
     }
@@ -176,9 +180,21 @@ impl Module {
     }
 }
 
+/// What Go names the program of a package: by the last part of its path that is no major version.
+fn named_by_go(package: &str) -> &str {
+    let is_version = |part: &&str| part.strip_prefix('v').is_some_and(|n| n.parse::<u32>().is_ok());
+    package.rsplit('/').find(|part| !is_version(part)).unwrap_or(package)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_major_version_names_no_program() {
+        assert_eq!(named_by_go("go.etcd.io/etcd/server/v3"), "server");
+        assert_eq!(named_by_go("k8s.io/kubernetes/cmd/kubelet"), "kubelet");
+    }
 
     #[test]
     fn the_release_that_programs_are_told_is_the_one_that_is_pinned() {
