@@ -116,38 +116,47 @@ fn run_tier(ready: &Ready, extent: Extent, target: &Path, report: &mut Report) {
             return report.fail(&format!("tier {name}: the file for skips can't be made: {error}"));
         }
     };
-    let mut ran = 0;
-    for Invocation { arguments, place } in ready.tier.invocations(extent) {
-        let mut command = cargo(&arguments);
-        command.env("REPLANK_TEST_SKIPS", &skips).envs(ready.given.iter().map(|(name, path)| (name, path)));
-        match (place, &ready.labs) {
-            (Place::Anywhere, _) => {}
-            (Place::Lab, Err(missing)) => {
-                let what = format!("tier {name}: cargo {}", arguments.join(" "));
-                report.skipped.push(Skip { what, reason: missing.0.clone() });
-                continue;
-            }
-            // Beforehand, and not in the time of the first test.
-            (Place::Lab, Ok(())) => match lab::build() {
-                // The contract suite is run against the real server too.
-                Ok(programs) => drop(command.env("REPLANK_REAL_BIN", programs)),
-                Err(missing) => {
-                    report.fail(&format!("tier {name}: {}", missing.0));
-                    continue;
-                }
-            },
-        }
-        let Ended { success, lines } = command::run(&mut command);
-        let failed = report.failed;
-        ran += report.take_lines(&lines);
-        if !success && report.failed == failed {
-            report.fail(&format!("tier {name}: cargo {} failed", arguments.join(" ")));
-        }
-    }
+    let invocations = ready.tier.invocations(extent);
+    let ran: u64 = invocations.into_iter().map(|one| invoke(ready, one, &skips, report)).sum();
     report.take_skips(&std::fs::read_to_string(&skips).unwrap_or_default());
     if ran == 0 {
         report.fail(&format!("tier {name}: no test ran"));
     }
+}
+
+/// Answers how many tests ran.
+fn invoke(
+    ready: &Ready,
+    Invocation { arguments, place }: Invocation,
+    skips: &Path,
+    report: &mut Report,
+) -> u64 {
+    let shown = format!("tier {}: cargo {}", ready.tier.name(), arguments.join(" "));
+    let mut command = cargo(&arguments);
+    command.env("REPLANK_TEST_SKIPS", skips).envs(ready.given.iter().map(|(name, path)| (name, path)));
+    match (place, &ready.labs) {
+        (Place::Anywhere, _) => {}
+        (Place::Lab, Err(missing)) => {
+            report.skipped.push(Skip { what: shown, reason: missing.0.clone() });
+            return 0;
+        }
+        // Beforehand, and not in the time of the first test.
+        (Place::Lab, Ok(())) => match lab::build() {
+            // The contract suite is run against the real server too.
+            Ok(programs) => drop(command.env("REPLANK_REAL_BIN", programs)),
+            Err(missing) => {
+                report.fail(&format!("{shown}: {}", missing.0));
+                return 0;
+            }
+        },
+    }
+    let Ended { success, lines } = command::run(&mut command);
+    let failed = report.failed;
+    let ran = report.take_lines(&lines);
+    if !success && report.failed == failed {
+        report.fail(&format!("{shown} failed"));
+    }
+    ran
 }
 
 fn kubectl(target: &Path, report: &mut Report) -> Option<PathBuf> {
