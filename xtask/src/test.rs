@@ -12,12 +12,17 @@ use std::process::ExitCode;
 pub(crate) fn run(selection: &Selection) -> ExitCode {
     let target = target_folder();
     let mut report = Report::default();
-    checks(&mut report);
-    if built(&mut report) {
-        let ready: Vec<Ready> =
-            selection.tiers.iter().filter_map(|tier| ready(*tier, selection, &target, &mut report)).collect();
-        // Tests that wait for Leases and the like leave it half of the processors' time.
-        let _in_the_background = ready.iter().any(Ready::has_labs).then(|| lab::Building::begin(&target));
+    check("formatting", &["fmt", "--all", "--check"], &mut report);
+    let ready: Vec<Ready> = report.timed("what the tests need of the machine", |report| {
+        selection.tiers.iter().filter_map(|tier| ready(*tier, selection, &target, report)).collect()
+    });
+    // Compilers that wait for one large crate, and tests that wait for Leases and the like, leave it half of the
+    // processors' time.
+    let _in_the_background = ready.iter().any(Ready::has_labs).then(|| lab::Building::begin(&target));
+    check("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &mut report);
+    check("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items"], &mut report);
+    // Before the first test runs: tests start programs of other packages.
+    if check("programs and tests", &["build", "--workspace", "--all-targets"], &mut report) {
         for tier in ready {
             report.timed(&format!("tier {}", tier.tier.name()), |report| {
                 run_tier(&tier, selection.extent, &target, report);
@@ -28,36 +33,16 @@ pub(crate) fn run(selection: &Selection) -> ExitCode {
     if report.failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// Formatting, lints and documentation, warnings denied.
-fn checks(report: &mut Report) {
-    let lints = ["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"];
-    let documentation = ["doc", "--workspace", "--no-deps", "--document-private-items"];
-    let checks = [
-        ("formatting", cargo(&["fmt", "--all", "--check"])),
-        ("lints", cargo(&lints)),
-        ("documentation", {
-            let mut command = cargo(&documentation);
-            command.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links");
-            command
-        }),
-    ];
-    for (name, mut command) in checks {
-        report.timed(name, |report| {
-            if !command::run(&mut command).success {
-                report.fail(name);
-            }
-        });
-    }
-}
-
-/// Builds every program and every test before the first of them runs: tests start programs of other packages.
-fn built(report: &mut Report) -> bool {
-    report.timed("programs and tests", |report| {
-        let built = command::run(&mut cargo(&["build", "--workspace", "--all-targets"])).success;
-        if !built {
-            report.fail("programs and tests do not build");
+/// What must be so before any test runs, warnings denied.
+fn check(name: &str, arguments: &[&str], report: &mut Report) -> bool {
+    report.timed(name, |report| {
+        let mut command = cargo(arguments);
+        command.env("RUSTDOCFLAGS", "--deny warnings --allow rustdoc::private_intra_doc_links");
+        let success = command::run(&mut command).success;
+        if !success {
+            report.fail(name);
         }
-        built
+        success
     })
 }
 
