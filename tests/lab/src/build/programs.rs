@@ -153,8 +153,12 @@ impl Module {
     /// All of its programs at once: one is linked while another is compiled.
     fn build(&self, into: &Path) -> Result<()> {
         let packages: Vec<&str> = self.programs.iter().map(|(package, _)| *package).collect();
-        let mut go = command("go", &["build", "-trimpath", "-ldflags", &self.flags(), "-o"]);
-        go.arg(into).args(&packages).current_dir(modules().join(self.folder));
+        // Minutes of compiling for somebody who is gone would be in everybody's way.
+        let mut go = command("setpriv", &["--pdeathsig", "KILL", "go", "build", "-trimpath"]);
+        go.args(["-ldflags", &self.flags(), "-o"])
+            .arg(into)
+            .args(&packages)
+            .current_dir(modules().join(self.folder));
         go.env("CGO_ENABLED", if self.c == Linking::WithC { "1" } else { "0" });
         checked(&format!("go build {}", packages.join(" ")), &output(&mut go)?)?;
         for (package, name) in self.programs {
