@@ -154,9 +154,8 @@ const OF_EACH_PROVIDER: [&str; 7] =
     ["acceleration", "cleaning", "conformance", "disks", "example", "in_place", "suite"];
 /// The contract's tests against a real server.
 const REAL: &str = "a_real_server";
-/// The lab's scenarios that are about a provider other than the lab's own, as they begin: by name, and the guest's takes
-/// longest.
-const OF_PROVIDERS: [&str; 2] = ["guests::", "hosts::"];
+/// The lab's scenarios that are about a provider other than the lab's own.
+const OF_PROVIDERS: [&str; 2] = ["hosts::", "virtual_machines::"];
 /// As many as there are: those with labs wait for room by themselves, and the largest must be among those that wait.
 const LABS: &str = "16";
 /// The same, where one of them has a virtual machine that is emulated, which takes a processor for itself.
