@@ -2,6 +2,7 @@
 
 use crate::command::{cargo, target_folder};
 use crate::setup::Missing;
+use crate::tier::Extent;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
@@ -24,12 +25,20 @@ pub(crate) fn command(words: &[&str]) -> Result<Command, Missing> {
 }
 
 /// Builds what the lab runs, once; answers the folder with the programs.
-pub(crate) fn build() -> Result<PathBuf, Missing> {
-    let built = command(&["build"])?.stderr(Stdio::inherit()).output().map_err(not_started)?;
+pub(crate) fn build(extent: Extent) -> Result<PathBuf, Missing> {
+    let built = command(words(extent))?.stderr(Stdio::inherit()).output().map_err(not_started)?;
     if !built.status.success() {
         return Err(Missing("what the lab runs does not build; it said why above".to_owned()));
     }
     Ok(PathBuf::from(String::from_utf8_lossy(&built.stdout).trim()))
+}
+
+/// What the lab's program is asked to build.
+fn words(extent: Extent) -> &'static [&'static str] {
+    match extent {
+        Extent::Usual => &["build"],
+        Extent::Full => &["build", "--virtual-machines"],
+    }
 }
 
 /// The same, begun and not waited for; whoever needs it calls [`build`], which waits and says what failed. Ends with
@@ -38,11 +47,11 @@ pub(crate) struct Building(Option<Child>);
 
 impl Building {
     /// Begins, with what other programs leave of the processors; what is said goes into a file in the target folder.
-    pub(crate) fn begin(target: &Path) -> Self {
+    pub(crate) fn begin(extent: Extent, target: &Path) -> Self {
         let begun = || {
             std::fs::create_dir_all(target.join("xtask")).ok()?;
             let said = File::create(target.join("xtask/lab-build")).ok()?;
-            let build = command(&["build"]).ok()?;
+            let build = command(words(extent)).ok()?;
             let mut niced = Command::new("nice");
             niced.args(["-n", "19"]).arg(build.get_program()).args(build.get_args());
             niced.stdin(Stdio::null()).stdout(Stdio::null()).stderr(said).spawn().ok()

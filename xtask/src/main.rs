@@ -17,7 +17,8 @@ const USAGE: &str = "usage: cargo xtask test [fast|processes|providers|lab]… [
   processes   simulator, provider and replank as programs of their own
   providers   providers against real sshds, a real libvirtd and the like, at last in a real cluster; needs root
   lab         a real kubeadm cluster on machines made of namespaces; needs root
-  lab --full  the same, and migrations of every combination: more than an hour
+  --full      also what takes longer: a node in a virtual machine, hosts joined again in place, and in the lab
+              migrations of every combination, one by one: more than an hour
 usage: cargo xtask bench [--against BINARY] [WORKERS]…
   what migrations of growing clusters cost, beside those of another build if one is named
 usage: cargo xtask lab build|up|kubeconfig|enter|down (docs/lab.md)";

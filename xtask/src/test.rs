@@ -18,14 +18,15 @@ pub(crate) fn run(selection: &Selection) -> ExitCode {
     });
     // Compilers that wait for one large crate, and tests that wait for Leases and the like, leave it half of the
     // processors' time.
-    let _in_the_background = ready.iter().any(Ready::has_labs).then(|| lab::Building::begin(&target));
+    let _in_the_background =
+        ready.iter().any(Ready::has_labs).then(|| lab::Building::begin(selection.extent, &target));
     check("lints", &["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"], &mut report);
     check("documentation", &["doc", "--workspace", "--no-deps", "--document-private-items"], &mut report);
     // Before the first test runs: tests start programs of other packages.
     if check("programs and tests", &["build", "--workspace", "--all-targets"], &mut report) {
         for tier in ready {
             report.timed(&format!("tier {}", tier.tier.name()), |report| {
-                run_tier(&tier, selection.extent, &target, report);
+                run_tier(&tier, &target, report);
             });
         }
     }
@@ -49,6 +50,7 @@ fn check(name: &str, arguments: &[&str], report: &mut Report) -> bool {
 /// A tier that can run, with what it needs.
 struct Ready {
     tier: Tier,
+    extent: Extent,
     /// Programs of others that its tests are told of, by the variable that names each.
     given: Vec<(&'static str, PathBuf)>,
     /// Whether this machine can have the labs that some of its tests need.
@@ -90,10 +92,10 @@ fn ready(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) 
     };
     // The lab's own tier was probed as a whole.
     let labs = if tier != Tier::Lab && tier.has_labs() { lab::probe() } else { Ok(()) };
-    Some(Ready { tier, given: given.into_iter().collect(), labs })
+    Some(Ready { tier, extent: selection.extent, given: given.into_iter().collect(), labs })
 }
 
-fn run_tier(ready: &Ready, extent: Extent, target: &Path, report: &mut Report) {
+fn run_tier(ready: &Ready, target: &Path, report: &mut Report) {
     let name = ready.tier.name();
     let skips = match skip_file(target) {
         Ok(skips) => skips,
@@ -101,7 +103,7 @@ fn run_tier(ready: &Ready, extent: Extent, target: &Path, report: &mut Report) {
             return report.fail(&format!("tier {name}: the file for skips can't be made: {error}"));
         }
     };
-    let invocations = ready.tier.invocations(extent);
+    let invocations = ready.tier.invocations(ready.extent);
     let ran: u64 = invocations.into_iter().map(|one| invoke(ready, one, &skips, report)).sum();
     report.take_skips(&std::fs::read_to_string(&skips).unwrap_or_default());
     if ran == 0 {
@@ -126,7 +128,7 @@ fn invoke(
             return 0;
         }
         // Beforehand, and not in the time of the first test.
-        (Place::Lab, Ok(())) => match lab::build() {
+        (Place::Lab, Ok(())) => match lab::build(ready.extent) {
             // The contract suite is run against the real server too.
             Ok(programs) => drop(command.env("REPLANK_REAL_BIN", programs)),
             Err(missing) => {

@@ -28,7 +28,8 @@ pub(crate) struct Selection {
 pub(crate) enum Extent {
     /// What fits into its time.
     Usual,
-    /// Also the tests that are marked as ignored: every combination of what a migration can be, in the lab.
+    /// Also the tests that are marked as ignored: every combination of what a migration can be, hosts that are joined
+    /// again in place, a virtual machine that becomes a node.
     Full,
 }
 
@@ -51,7 +52,7 @@ impl Tier {
             Self::Fast => fast(),
             // Most of their time they wait for Leases and the like: more of them than cores run at once.
             Self::Processes => vec![Invocation::of(&["processes"], &["--test-threads", "6"])],
-            Self::Providers => providers(),
+            Self::Providers => providers(extent),
             Self::Lab => lab(extent),
         }
     }
@@ -120,9 +121,13 @@ fn fast() -> Vec<Invocation> {
 }
 
 /// Each against what it is for, at last as part of a real cluster.
-fn providers() -> Vec<Invocation> {
-    let in_labs = [&OF_PROVIDERS[..], &["--test-threads", LABS_WITH_GUEST]].concat();
-    vec![Invocation::of(&OF_EACH_PROVIDER, &[]), Invocation::of(&["lab"], &in_labs).in_labs()]
+fn providers(extent: Extent) -> Vec<Invocation> {
+    let threads = ["--test-threads", LABS_WITH_GUEST];
+    let words: Vec<&str> = match extent {
+        Extent::Usual => OF_PROVIDERS.into_iter().chain(threads).collect(),
+        Extent::Full => OF_PROVIDERS.into_iter().chain(threads).chain(["--include-ignored"]).collect(),
+    };
+    vec![Invocation::of(&OF_EACH_PROVIDER, &[]), Invocation::of(&["lab"], &words).in_labs()]
 }
 
 fn lab(extent: Extent) -> Vec<Invocation> {

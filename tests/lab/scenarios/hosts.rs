@@ -214,6 +214,7 @@ async fn spare_hosts_take_the_place_of_every_node() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[ignore = "run by `cargo xtask test providers --full`"]
 async fn every_host_is_joined_again_in_place() {
     // Room for the pods of the worker that is away, and an etcd that has a member more.
     let stage = Stage::with("in-place", shape(2, 2, Install::Manifest));

@@ -44,6 +44,7 @@ const READY: Duration = Duration::from_secs(420);
 const LOOK: Duration = Duration::from_secs(1);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 3)]
+#[ignore = "run by `cargo xtask test providers --full`"]
 async fn a_virtual_machine_becomes_a_node_is_kept_and_comes_back() {
     let Some(image) = image() else { return };
     let stage = Stage::with("vm", Shape { control_planes: 1, workers: 0, cni: Cni::Flannel });

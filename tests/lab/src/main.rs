@@ -24,7 +24,11 @@ enum Chore {
     /// Says what this machine lacks, if anything; changes nothing.
     Probe,
     /// Builds the programs and images once into the cache; prints the folder with the programs.
-    Build,
+    Build {
+        /// The image of a virtual machine too, where there can be any.
+        #[arg(long)]
+        virtual_machines: bool,
+    },
     /// Makes a cluster; prints the path of its kubeconfig.
     Up(Up),
     /// Prints the path of the cluster's kubeconfig.
@@ -79,7 +83,10 @@ fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.chore {
         Chore::Probe => needs::kernel().and_then(|()| needs::go()),
-        Chore::Build => build_all().map(|built| println!("{}", built.bin.display())),
+        Chore::Build { virtual_machines } => {
+            let built = if virtual_machines { build_all() } else { build() };
+            built.map(|built| println!("{}", built.bin.display()))
+        }
         Chore::Up(up) => bring_up(&up),
         Chore::Kubeconfig => Lab::open(Place::find())
             .and_then(Cluster::open)
@@ -107,7 +114,7 @@ fn build() -> Result<Built> {
     build::build(&mut Progress::new(&mut listener))
 }
 
-/// What all of the tests need: the image for virtual machines too, where there can be any.
+/// What all of the tests need.
 fn build_all() -> Result<Built> {
     let built = build()?;
     let mut listener = |what: &str| eprintln!("{what}");
