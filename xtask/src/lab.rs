@@ -9,6 +9,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 /// The lab's own program, and the name of its package.
 const PROGRAM: &str = "replank-lab";
+/// Where in the target folder a build in the background says what it does.
+const SAID: &str = "xtask/lab-build";
 
 /// The lab's program with these words, built if it is not.
 pub(crate) fn command(words: &[&str]) -> Result<Command, Missing> {
@@ -26,6 +28,9 @@ pub(crate) fn command(words: &[&str]) -> Result<Command, Missing> {
 
 /// Builds what the lab runs, once; answers the folder with the programs.
 pub(crate) fn build(extent: Extent) -> Result<PathBuf, Missing> {
+    println!(
+        "+ {PROGRAM} build (it waits for one that was begun before; {SAID} in the target folder tells how far it is)"
+    );
     let built = command(words(extent))?.stderr(Stdio::inherit()).output().map_err(not_started)?;
     if !built.status.success() {
         return Err(Missing("what the lab runs does not build; it said why above".to_owned()));
@@ -50,7 +55,7 @@ impl Building {
     pub(crate) fn begin(extent: Extent, target: &Path) -> Self {
         let begun = || {
             std::fs::create_dir_all(target.join("xtask")).ok()?;
-            let said = File::create(target.join("xtask/lab-build")).ok()?;
+            let said = File::create(target.join(SAID)).ok()?;
             let build = command(words(extent)).ok()?;
             let mut niced = Command::new("nice");
             niced.args(["-n", "19"]).arg(build.get_program()).args(build.get_args());
