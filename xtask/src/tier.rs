@@ -122,11 +122,11 @@ fn fast() -> Vec<Invocation> {
 
 /// Each against what it is for, at last as part of a real cluster.
 fn providers(extent: Extent) -> Vec<Invocation> {
-    let threads = ["--test-threads", LABS_WITH_GUEST];
-    let words: Vec<&str> = match extent {
-        Extent::Usual => OF_PROVIDERS.into_iter().chain(threads).collect(),
-        Extent::Full => OF_PROVIDERS.into_iter().chain(threads).chain(["--include-ignored"]).collect(),
+    let more: &[&str] = match extent {
+        Extent::Usual => &[],
+        Extent::Full => &["--include-ignored"],
     };
+    let words = [&OF_PROVIDERS[..], &["--test-threads", LABS_WITH_GUEST], more].concat();
     vec![Invocation::of(&OF_EACH_PROVIDER, &[]), Invocation::of(&["lab"], &words).in_labs()]
 }
 
