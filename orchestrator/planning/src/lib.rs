@@ -13,6 +13,7 @@
 //! - [`journal`]: what was done, and the state of a run as a fold over it.
 //! - [`node_image`]: what a node's image must hold.
 //! - [`waiting`]: why nothing happens right now.
+//! - [`yaml`]: YAML as Kubernetes' own tools read and write it.
 
 pub mod canonical;
 pub mod checks;
@@ -30,3 +31,4 @@ pub mod planner;
 pub mod rights;
 pub mod state;
 pub mod waiting;
+pub mod yaml;

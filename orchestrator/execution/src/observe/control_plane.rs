@@ -9,13 +9,14 @@ use ipnet::IpNet;
 use replank_planning::ids::NodeName;
 use replank_planning::object::Object;
 use replank_planning::state::{ControllerManager, Inventory, KubeProxy, KubeadmConfig};
+use replank_planning::yaml;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
 /// `kube-system/kubeadm-config`; none if it is missing or not understood.
 pub(super) fn kubeadm(inventory: &Inventory) -> Option<KubeadmConfig> {
     let object = inventory.get("", "ConfigMap", "kube-system", "kubeadm-config")?;
-    let configuration: Value = serde_saphyr::from_str(object.text("/data/ClusterConfiguration")?).ok()?;
+    let configuration = yaml::read(object.text("/data/ClusterConfiguration")?).ok()?;
     Some(KubeadmConfig {
         object: object.clone(),
         control_plane_endpoint: text(&configuration, "/controlPlaneEndpoint").to_owned(),
@@ -44,7 +45,7 @@ fn ranges(list: &str) -> Vec<IpNet> {
 pub(super) fn kube_proxy(inventory: &Inventory) -> Option<KubeProxy> {
     let config = inventory.get("", "ConfigMap", "kube-system", "kube-proxy")?;
     let document: Value =
-        serde_saphyr::from_str(config.text("/data/config.conf").unwrap_or_default()).unwrap_or_default();
+        yaml::read(config.text("/data/config.conf").unwrap_or_default()).unwrap_or_default();
     Some(KubeProxy {
         config: config.clone(),
         daemon_set: inventory.get("apps", "DaemonSet", "kube-system", "kube-proxy").cloned(),

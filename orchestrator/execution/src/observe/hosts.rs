@@ -8,9 +8,9 @@ use futures::stream::{self, StreamExt};
 use replank_planning::canonical::digest_bytes;
 use replank_planning::ids::{MachineId, NodeName};
 use replank_planning::state::{HostAccess, HostInventory, NodeState};
+use replank_planning::yaml;
 use replank_provider_protocol::verbs::{HostReadParams, HostRunParams};
 use replank_provider_protocol::{Capabilities, Role};
-use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How many hosts are asked at once.
@@ -70,7 +70,7 @@ async fn foreign(
     let mut paths = BTreeSet::new();
     for name in static_pods {
         let Some(content) = read(reader, machine, &format!("{MANIFESTS}/{name}")).await? else { continue };
-        if let Ok(pod) = serde_saphyr::from_slice::<Value>(&content) {
+        if let Ok(pod) = yaml::read_file(&content) {
             paths.extend(foreign_paths(&pod));
         }
     }

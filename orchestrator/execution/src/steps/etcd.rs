@@ -3,6 +3,7 @@
 use super::support::{items, text};
 use crate::engine::StepError;
 use crate::engine::host::{HostHandle, Ran};
+use replank_planning::yaml;
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -18,7 +19,7 @@ const MANIFEST: &str = "/etc/kubernetes/manifests/etcd.yaml";
 /// own address is one of IPv6.
 fn own_endpoint(manifest: &[u8]) -> String {
     const USUAL: &str = "https://127.0.0.1:2379";
-    let pod: Value = serde_saphyr::from_slice(manifest).unwrap_or_default();
+    let pod = yaml::read_file(manifest).unwrap_or_default();
     let words = items(&pod, "/spec/containers").iter().flat_map(|container| items(container, "/command"));
     let mut lists = words.filter_map(|word| word.as_str()?.strip_prefix("--listen-client-urls="));
     let own = lists.next().and_then(|list| list.split(',').find(|url| url.contains("//[::1]:")));

@@ -3,6 +3,7 @@
 use super::support::text;
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
+use replank_planning::yaml;
 use serde_json::{Map, Value, json};
 
 /// Where it is.
@@ -20,7 +21,7 @@ pub fn parse(map: &Value) -> Result<Value, StepError> {
     if document.is_empty() {
         return Err(unread("it holds no ClusterConfiguration".into()));
     }
-    serde_saphyr::from_str(document).map_err(|e| unread(format!("its ClusterConfiguration is not YAML: {e}")))
+    yaml::read(document).map_err(|e| unread(format!("its ClusterConfiguration is not YAML: {e}")))
 }
 
 /// The `ClusterConfiguration` as it stands in the ConfigMap, to be put back word for word.
@@ -48,7 +49,7 @@ pub async fn put_back(
     back: impl Fn(&mut Value, &Value) + Send + Sync,
 ) -> Result<(), StepError> {
     let document = before.as_str().unwrap_or_default();
-    let was: Value = serde_saphyr::from_str(document)
+    let was = yaml::read(document)
         .map_err(|e| StepError::Failed(format!("the journal's copy of kubeadm's configuration: {e}")))?;
     let mut made = was.clone();
     change(&mut made);
@@ -68,7 +69,7 @@ pub async fn put_back(
 }
 
 fn written(configuration: &Value) -> Result<String, StepError> {
-    serde_saphyr::to_string(configuration)
+    yaml::write(configuration)
         .map_err(|e| StepError::Failed(format!("kubeadm's configuration can't be written: {e}")))
 }
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use replank_planning::ids::NodeName;
 use replank_planning::plan::action::SetFlags;
 use replank_planning::waiting::Waiting;
+use replank_planning::yaml;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -102,12 +103,12 @@ impl SetFlagsStep {
 }
 
 fn written(pod: &Value) -> Result<String, StepError> {
-    serde_saphyr::to_string(pod).map_err(|e| StepError::Failed(format!("{MANIFEST} can't be written: {e}")))
+    yaml::write(pod).map_err(|e| StepError::Failed(format!("{MANIFEST} can't be written: {e}")))
 }
 
 fn parse(manifest: &str, action: &SetFlags) -> Result<Value, StepError> {
     let node = action.node.slot();
-    let pod: Value = serde_saphyr::from_str(manifest)
+    let pod = yaml::read(manifest)
         .map_err(|e| StepError::host(node, format!("{MANIFEST} is not YAML: {e}")))?;
     if items(&pod, "/spec/containers").is_empty() {
         return Err(StepError::host(node, format!("{MANIFEST} holds no container")));

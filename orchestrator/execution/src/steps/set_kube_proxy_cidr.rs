@@ -8,6 +8,7 @@ use crate::clock::seconds;
 use crate::engine::{StepContext, StepError};
 use async_trait::async_trait;
 use replank_planning::plan::action::SetKubeProxyCidr;
+use replank_planning::yaml;
 use serde_json::{Value, json};
 
 /// What kubectl writes when it restarts a rollout; one annotation for both keeps the history readable.
@@ -51,7 +52,7 @@ impl Step for SetKubeProxyCidrStep {
 impl SetKubeProxyCidrStep {
     fn parse(&self, map: &Value) -> Result<Value, StepError> {
         let what = &self.0.config.object;
-        serde_saphyr::from_str(map["data"][KEY].as_str().unwrap_or_default())
+        yaml::read(map["data"][KEY].as_str().unwrap_or_default())
             .map_err(|e| StepError::changed(what, format!("its {KEY} is not YAML: {e}")))
     }
 
@@ -63,7 +64,7 @@ impl SetKubeProxyCidrStep {
                 return Ok(None);
             }
             document["clusterCIDR"] = cidr.clone();
-            let document = serde_saphyr::to_string(&document).map_err(|e| {
+            let document = yaml::write(&document).map_err(|e| {
                 StepError::Failed(format!("kube-proxy's configuration can't be written: {e}"))
             })?;
             Ok(Some(json!({"data": {KEY: document}})))

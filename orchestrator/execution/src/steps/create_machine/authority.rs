@@ -5,6 +5,7 @@ use crate::engine::{StepContext, StepError};
 use crate::steps::support::text;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use replank_planning::yaml;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
@@ -34,7 +35,7 @@ pub fn place() -> String {
 pub fn of(map: Option<Value>) -> Result<Authority, StepError> {
     let unread = |why: &str| StepError::changed("ConfigMap kube-public/cluster-info", why);
     let map = map.ok_or_else(|| unread("it is gone; `kubeadm init phase bootstrap-token` makes it"))?;
-    let config: Value = serde_saphyr::from_str(text(&map, "/data/kubeconfig"))
+    let config = yaml::read(text(&map, "/data/kubeconfig"))
         .map_err(|_| unread("its kubeconfig is not YAML"))?;
     let data = text(&config, "/clusters/0/cluster/certificate-authority-data");
     let pem = STANDARD.decode(data).map_err(|_| unread("its CA is not base64"))?;

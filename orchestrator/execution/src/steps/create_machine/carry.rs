@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use replank_cloud_init::WriteFile;
 use replank_planning::plan::action::SlotAct;
 use replank_planning::plan::{Action, PlannedStep, Slot};
+use replank_planning::yaml;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -124,7 +125,7 @@ async fn from_host(cx: &StepContext<'_>, slot: &Slot) -> Result<Carried, StepErr
     for name in manifests(&host).await? {
         let path = format!("{MANIFESTS}/{name}");
         let Some((content, mode)) = host.read(&path).await? else { continue };
-        if let Ok(pod) = serde_saphyr::from_slice::<Value>(&content) {
+        if let Ok(pod) = yaml::read_file(&content) {
             paths.extend(foreign_paths(&pod));
         }
         if !OWN.contains(&name.as_str()) {

@@ -12,6 +12,7 @@ use replank_planning::canonical;
 use replank_planning::intent::UserDataFile;
 use replank_planning::plan::action::CreateMachine;
 use replank_planning::plan::{Action, Plan, Slot};
+use replank_planning::yaml;
 use replank_provider_protocol::Role;
 use serde_json::Value;
 
@@ -205,7 +206,7 @@ fn families(slot: &Slot) -> Families {
 
 /// What the kubelets are configured with; kubeadm's own choice where nothing is said.
 fn cgroup_driver(map: &Value) -> CgroupDriver {
-    let config: Value = serde_saphyr::from_str(text(map, "/data/kubelet")).unwrap_or_default();
+    let config = yaml::read(text(map, "/data/kubelet")).unwrap_or_default();
     match text(&config, "/cgroupDriver") {
         "cgroupfs" => CgroupDriver::Cgroupfs,
         _ => CgroupDriver::Systemd,
