@@ -17,7 +17,11 @@ fn replank() -> Command {
 fn demo(arguments: &[&str]) -> Output {
     let paced = arguments.contains(&"--speed");
     let fast: &[&str] = if paced { &[] } else { &["--speed", "max"] };
-    replank().arg("demo").args(fast).args(arguments).output().expect("replank starts")
+    // The journal that an account names is kept: here it goes with its folder.
+    let folder = tempfile::tempdir().expect("a folder can be made");
+    let mut command = replank();
+    command.env("TMPDIR", folder.path()).arg("demo").args(fast).args(arguments);
+    command.output().expect("replank starts")
 }
 
 fn account(arguments: &[&str]) -> Value {
@@ -155,7 +159,16 @@ fn what_makes_no_sense_is_refused_with_a_sentence_and_a_status() {
     assert!(said.contains("broken.yaml is not YAML"), "{said}");
     let (status, said) = refused(&["--cni-manifest", &file("values.yaml", "replicas: 3")]);
     assert_eq!(status, 2);
-    assert!(said.contains("no Kubernetes object"), "{said}");
+    assert!(said.contains("no Kubernetes object") && said.contains("kubectl apply"), "{said}");
+    // What kubectl would not know either, and what gives the cluster no network.
+    for (name, text, why) in [
+        ("strange.yaml", "apiVersion: example.org/v1\nkind: Sail\nmetadata: {name: a}\n", "Sail"),
+        ("idle.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n", "in vain"),
+    ] {
+        let (status, said) = refused(&[&SMALL[..], &["--cni-manifest", &file(name, text)]].concat());
+        assert_eq!(status, 2, "{said}");
+        assert!(said.contains(why) && said.contains("--cni-manifest"), "{said}");
+    }
     let (status, said) = refused(&["--backend", "carrier-pigeon"]);
     assert_eq!(status, 2);
     assert!(said.contains("vxlan"), "{said}");

@@ -1,7 +1,7 @@
 //! `cargo xtask bench`: what a migration on the embedded cluster costs, in figures that mean something on a machine
 //! that others use too: processor time and ratios of it, requests, versions of objects. Real time is told beside them.
 
-use crate::command::cargo;
+use crate::command::{cargo, target_folder};
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
@@ -110,12 +110,17 @@ fn migrate(replank: &Path, workers: u32) -> Result<Run, String> {
     let before = children_ticks()?;
     let began = Instant::now();
     let mut command = Command::new(replank);
+    let kept = target_folder().join("xtask/bench");
+    std::fs::create_dir_all(&kept).map_err(|error| format!("{}: {error}", kept.display()))?;
+    // The journal that the account names is kept: here beside the figures, and no longer than they take.
+    command.env("TMPDIR", &kept);
     command.args(["demo", "--speed", "max", "--output", "json", "--control-planes", "3"]);
     command.args(["--workers", &workers.to_string(), "--pods", &(workers * 31).to_string()]);
     let output = command.stderr(Stdio::null()).output();
     let output = output.map_err(|error| format!("{} could not be run: {error}", replank.display()))?;
     let wall = began.elapsed().as_secs_f64();
     let cpu = (children_ticks()? - before) as f64 / TICKS;
+    let _ = std::fs::remove_dir_all(&kept);
     let account: Value = serde_json::from_slice(&output.stdout)
         .map_err(|error| format!("the account of {workers} workers can't be read: {error}"))?;
     if account["result"] != "succeeded" {

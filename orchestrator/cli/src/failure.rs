@@ -82,15 +82,21 @@ impl Failure {
             Self::Connect(ConnectError::File { .. } | ConnectError::Found(_)) => Exit::Usage,
             Self::Machines(MachinesError::NotFound(_)) => Exit::Usage,
             Self::RunDir(error) => of_directory(error),
-            Self::NotPlanned(NotPlanned::Blocked(_) | NotPlanned::ConsentMissing(_)) => Exit::Blocked,
-            Self::NotPlanned(_) => Exit::Usage,
+            Self::NotPlanned(error) => of_planning(error),
             Self::Run(error) | Self::Finalize(FinalizeError::Run(error)) => of_run(error),
             _ => Exit::Failed,
         }
     }
 }
 
-fn of_run(error: &RunError) -> Exit {
+pub(crate) fn of_planning(error: &NotPlanned) -> Exit {
+    match error {
+        NotPlanned::Blocked(_) | NotPlanned::ConsentMissing(_) => Exit::Blocked,
+        NotPlanned::NotMeant(_) | NotPlanned::Exhausted(_) | NotPlanned::NoSuchCanary(_) => Exit::Usage,
+    }
+}
+
+pub(crate) fn of_run(error: &RunError) -> Exit {
     match error {
         RunError::OtherCluster { .. } | RunError::Misfit(Misfit::Changed(_)) => Exit::DoesNotFit,
         RunError::Journal(JournalError::Foreign { .. }) => Exit::Usage,
@@ -99,7 +105,7 @@ fn of_run(error: &RunError) -> Exit {
     }
 }
 
-fn of_directory(error: &RunDirError) -> Exit {
+pub(crate) fn of_directory(error: &RunDirError) -> Exit {
     match error {
         RunDirError::OtherPlan(_) | RunDirError::Plan { .. } => Exit::Usage,
         _ => Exit::Failed,

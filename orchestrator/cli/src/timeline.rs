@@ -16,7 +16,7 @@ pub(crate) struct StepAccount {
     /// When it first began.
     pub(crate) start: String,
     /// Until it succeeded, in seconds.
-    pub(crate) duration_seconds: Option<f64>,
+    pub(crate) duration: Option<f64>,
 }
 
 /// The steps in the order of their beginning.
@@ -30,12 +30,12 @@ pub(crate) fn steps(plan: &Plan, entries: &[Entry]) -> Vec<StepAccount> {
                     name: step.to_string(),
                     node,
                     start: entry.time.clone(),
-                    duration_seconds: None,
+                    duration: None,
                 });
             }
             Record::Succeeded { step, .. } => {
                 if let Some(found) = found.iter_mut().find(|s| s.name == step.as_str()) {
-                    found.duration_seconds = seconds_between(&found.start, &entry.time);
+                    found.duration = seconds_between(&found.start, &entry.time);
                 }
             }
             _ => {}

@@ -23,7 +23,10 @@ pub enum ManifestError {
         reason: String,
     },
     /// A document is no Kubernetes object.
-    #[error("document {document} of {file} is no Kubernetes object: it has no {missing}.")]
+    #[error(
+        "document {document} of {file} is no Kubernetes object: it has no {missing}. Give a file that `kubectl apply \
+         -f` accepts."
+    )]
     NotKubernetes {
         /// The file.
         file: String,
@@ -33,7 +36,7 @@ pub enum ManifestError {
         missing: &'static str,
     },
     /// It holds nothing.
-    #[error("{file} holds no object.")]
+    #[error("{file} holds no object. Give a file that `kubectl apply -f` accepts.")]
     Empty {
         /// The file.
         file: String,
@@ -107,7 +110,9 @@ mod tests {
         let error = Manifest::read("notes.txt", "a: b: c").unwrap_err().to_string();
         assert!(error.starts_with("notes.txt is not YAML"), "{error}");
         let error = Manifest::read("values.yaml", "---\nreplicas: 3\n").unwrap_err().to_string();
-        assert_eq!(error, "document 1 of values.yaml is no Kubernetes object: it has no apiVersion.");
+        assert!(
+            error.starts_with("document 1 of values.yaml is no Kubernetes object: it has no apiVersion.")
+        );
         assert!(Manifest::read("empty.yaml", "---\n").is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Every request that was answered: to count, to print, and to see who changed what.
 
 use k8s_openapi::jiff::Timestamp;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, VecDeque};
 use std::io::Write;
 use std::sync::{Arc, Mutex};
@@ -33,6 +33,13 @@ impl Request {
     /// Whether it asked for a change (a dry run too).
     pub fn is_write(&self) -> bool {
         !["get", "list", "watch"].contains(&self.verb)
+    }
+
+    fn json(&self) -> Value {
+        json!({
+            "time": crate::clock::rfc3339_micro(self.at), "client": &*self.client, "verb": self.verb,
+            "resource": &*self.resource, "url": self.url, "status": self.status,
+        })
     }
 }
 
@@ -76,11 +83,7 @@ impl RequestLog {
         let mut inner = self.0.lock().expect("the request log's lock is never poisoned");
         inner.count(&request);
         if let Some(writer) = &mut inner.writer {
-            let line = json!({
-                "time": crate::clock::rfc3339_micro(request.at), "client": &*request.client, "verb": request.verb,
-                "resource": &*request.resource, "url": request.url, "status": request.status,
-            });
-            if writeln!(writer, "{line}").and_then(|()| writer.flush()).is_err() {
+            if writeln!(writer, "{}", request.json()).and_then(|()| writer.flush()).is_err() {
                 tracing::warn!("the request record can't be written; recording ends");
                 inner.writer = None;
             }
@@ -96,9 +99,18 @@ impl RequestLog {
         inner.trim();
     }
 
-    /// Writes every request from now on as a line of JSON.
-    pub fn record_to(&self, writer: Box<dyn Write + Send>) {
-        self.0.lock().expect("the request log's lock is never poisoned").writer = Some(writer);
+    /// Writes every request as a line of JSON: those that are kept, and all from now on.
+    ///
+    /// # Errors
+    /// When those that are kept can't be written; later ones are left out with a warning.
+    pub fn record_to(&self, mut writer: Box<dyn Write + Send>) -> std::io::Result<()> {
+        let mut inner = self.0.lock().expect("the request log's lock is never poisoned");
+        for request in &inner.requests {
+            writeln!(writer, "{}", request.json())?;
+        }
+        writer.flush()?;
+        inner.writer = Some(writer);
+        Ok(())
     }
 
     /// The requests so far that satisfy `wanted`, oldest first.

@@ -14,14 +14,14 @@ use std::path::{Path, PathBuf};
 pub struct Record(PathBuf);
 
 impl Record {
-    /// Begins: requests go to `requests.ndjson` from now on.
+    /// Begins: requests go to `requests.ndjson`, those that built the cluster too.
     ///
     /// # Errors
     /// When the directory can't be made or written.
     pub fn begin(cluster: &Cluster, directory: &Path) -> io::Result<Self> {
         fs::create_dir_all(directory)?;
         let file = fs::File::create(directory.join("requests.ndjson"))?;
-        cluster.server.requests().record_to(Box::new(BufWriter::new(file)));
+        cluster.server.requests().record_to(Box::new(BufWriter::new(file)))?;
         let record = Self(directory.to_owned());
         record.keep("before-network.json", &Inventory::of(&cluster.before_network).json())?;
         record.keep("before-run.json", &Inventory::of(&cluster.before_run).json())?;

@@ -3,7 +3,7 @@
 use crate::demo::{Account, DemoArguments, DemoError, Progress, Verdict, serve, tell};
 use crate::exit::Exit;
 use crate::output::{self, Format, View};
-use replank_execution::{Guards, RunError};
+use replank_execution::Guards;
 use replank_planning::journal::RunState;
 use replank_simulator::faults::Faults;
 use tokio_util::sync::CancellationToken;
@@ -47,7 +47,7 @@ async fn show(arguments: &DemoArguments) -> Exit {
             }
             pause.cancel();
         }
-        // A second one ends the program: the journal holds everything that was begun.
+        // A second one ends the program, and the cluster with it.
         let _ = tokio::signal::ctrl_c().await;
     };
     let mut view = View::on_stderr();
@@ -60,7 +60,7 @@ async fn show(arguments: &DemoArguments) -> Exit {
         biased;
         told = telling => told,
         () = interrupted => {
-            output::say("stopped; the journal says what is half done");
+            output::say("stopped, and the demo's cluster with it");
             return Exit::Failed;
         }
     };
@@ -89,10 +89,7 @@ fn show_progress(view: &mut View, progress: Progress) {
 
 fn print(account: &Account, format: Format) {
     match format {
-        Format::Json => match serde_json::to_string_pretty(account) {
-            Ok(text) => output::data(&text),
-            Err(error) => output::error(&error),
-        },
+        Format::Json => output::document(account),
         Format::Text => output::data(&account.text()),
     }
 }
@@ -107,23 +104,13 @@ fn exit_of(account: &Account) -> Exit {
 
 fn refuse(error: &DemoError) -> Exit {
     output::error(error);
-    match error {
-        DemoError::NotPlanned(not_planned) => {
-            for finding in not_planned.findings() {
-                output::say(&format!(
-                    "  {} {}: {} {}",
-                    finding.code, finding.object, finding.message, finding.fix
-                ));
-            }
-            Exit::Blocked
+    if let DemoError::NotPlanned(not_planned) = error {
+        for finding in not_planned.findings() {
+            output::say(&format!(
+                "  {} {}: {} {}",
+                finding.code, finding.object, finding.message, finding.fix
+            ));
         }
-        DemoError::File(_)
-        | DemoError::Wish(_)
-        | DemoError::Fault(_)
-        | DemoError::Manifest(_)
-        | DemoError::Guard(_)
-        | DemoError::NoRoom(_) => Exit::Usage,
-        DemoError::Run(RunError::OtherCluster { .. }) => Exit::DoesNotFit,
-        _ => Exit::Failed,
     }
+    error.exit()
 }

@@ -2,10 +2,13 @@
 
 use super::DemoArguments;
 use crate::timeline::{self, StepAccount};
+use ipnet::IpNet;
 use replank_execution::Outcome;
 use replank_execution::journal::Journalled;
 use replank_planning::checks::{Code, Consent};
 use replank_planning::cidr;
+use replank_planning::cni::calico::detect::{Datastore, Encapsulation, InstallKind};
+use replank_planning::ids::{MachineId, NodeName, Uid};
 use replank_planning::intent::{API_VERSION, Strategy};
 use replank_planning::plan::{Plan, Slot};
 use replank_planning::planner::Assessment;
@@ -13,7 +16,6 @@ use replank_planning::state::ClusterState;
 use replank_simulator::observer::{self, Inventory, Violation};
 use replank_simulator::scenario::Cluster;
 use serde::Serialize;
-use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -34,17 +36,17 @@ pub(crate) struct Account {
     /// The seed.
     pub(crate) seed: u64,
     /// The strategy.
-    pub(crate) strategy: String,
+    pub(crate) strategy: Strategy,
     /// What was found.
-    pub(crate) cni: Value,
+    pub(crate) cni: Cni,
     /// The old and the new network.
-    pub(crate) network: Value,
+    pub(crate) network: Network,
     /// The nodes.
     pub(crate) nodes: Nodes,
     /// Pods that left a node.
-    pub(crate) pods: Value,
+    pub(crate) pods: Pods,
     /// Evictions.
-    pub(crate) evictions: Value,
+    pub(crate) evictions: Evictions,
     /// What was accepted.
     pub(crate) consents: Vec<Consent>,
     /// Policies that nobody enforces any more.
@@ -59,8 +61,8 @@ pub(crate) struct Account {
     pub(crate) steps: Vec<StepAccount>,
     /// How often each kind of waiting was told.
     pub(crate) waits: BTreeMap<String, u64>,
-    /// Requests that the API server saw, versions of objects that it stored, bytes of JSON that it wrote.
-    pub(crate) requests: Value,
+    /// What the API server did.
+    pub(crate) requests: Requests,
     /// How long the run took in the cluster's own time.
     pub(crate) virtual_seconds: f64,
     /// How long the whole demo took in real time.
@@ -89,7 +91,74 @@ pub(crate) struct Nodes {
     /// How many are replaced.
     pub(crate) replaced: usize,
     /// Each of them.
-    pub(crate) items: Vec<Value>,
+    pub(crate) items: Vec<NodeAccount>,
+}
+
+/// One node of the account.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct NodeAccount {
+    /// Its name before.
+    pub(crate) old: NodeName,
+    /// What stands in its place, once the old Node is gone.
+    pub(crate) new: Option<Replacement>,
+}
+
+/// What stands in a node's place.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Replacement {
+    pub(crate) name: NodeName,
+    pub(crate) uid: Uid,
+    pub(crate) machine: Option<MachineId>,
+    #[serde(rename = "podCIDR")]
+    pub(crate) pod_cidr: Option<IpNet>,
+}
+
+/// The network that was found.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Cni {
+    pub(crate) detected: Option<Detected>,
+}
+
+/// A Calico install.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Detected {
+    pub(crate) kind: InstallKind,
+    pub(crate) version: String,
+    pub(crate) datastore: Datastore,
+    pub(crate) encapsulation: Encapsulation,
+}
+
+/// Pod networks, the ranges of each separated by commas.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Network {
+    pub(crate) from: String,
+    pub(crate) to: Option<String>,
+}
+
+/// Pods that left their nodes.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Pods {
+    /// Those whose eviction was accepted.
+    pub(crate) moved: usize,
+}
+
+/// Evictions that the API server saw.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Evictions {
+    pub(crate) requested: usize,
+    /// By a budget, for a while.
+    pub(crate) blocked: usize,
+}
+
+/// What the API server did.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Requests {
+    /// Requests that it answered.
+    pub(crate) total: u64,
+    /// Versions of objects that it stored.
+    pub(crate) versions: u64,
+    /// Bytes of JSON that it wrote.
+    pub(crate) bytes: u64,
 }
 
 /// What an account is made from.
@@ -128,14 +197,11 @@ impl Source<'_> {
             result: self.verdict(clean),
             reason: self.reason(),
             seed: self.arguments.seed,
-            strategy: match self.plan.intent.strategy {
-                Strategy::Rolling => "rolling".to_owned(),
-                Strategy::Cutover => "cutover".to_owned(),
-            },
+            strategy: self.plan.intent.strategy,
             cni: self.cni(),
             network: self.network(),
             nodes: self.nodes(),
-            pods: json!({"moved": self.moved()}),
+            pods: Pods { moved: self.evicted(|status| status == 201) },
             evictions: self.evictions(),
             consents: self.plan.consents.clone(),
             unenforced_policies: self.unenforced(),
@@ -151,10 +217,10 @@ impl Source<'_> {
         }
     }
 
-    fn requests(&self) -> Value {
+    fn requests(&self) -> Requests {
         let effort = self.cluster.server.effort();
         let total: u64 = self.cluster.server.requests().counts().values().sum();
-        json!({"total": total, "versions": effort.versions, "bytes": effort.bytes})
+        Requests { total, versions: effort.versions, bytes: effort.bytes }
     }
 
     fn verdict(&self, clean: bool) -> Verdict {
@@ -176,52 +242,44 @@ impl Source<'_> {
         }
     }
 
-    fn cni(&self) -> Value {
-        let detected = self.assessment.install.as_ref().map(|install| {
-            json!({
-                "kind": install.kind.to_string(),
-                "version": install.version,
-                "datastore": install.datastore.to_string(),
-                "encapsulation": install.encapsulation,
-            })
+    fn cni(&self) -> Cni {
+        let detected = self.assessment.install.as_ref().map(|install| Detected {
+            kind: install.kind,
+            version: install.version.clone(),
+            datastore: install.datastore,
+            encapsulation: install.encapsulation,
         });
-        json!({"detected": detected})
+        Cni { detected }
     }
 
-    fn network(&self) -> Value {
+    fn network(&self) -> Network {
         let pools: Vec<_> =
             replank_planning::cni::calico::ranges::pools(&self.state.inventory).into_iter().collect();
         let to = self.assessment.network.as_ref().map(|n| cidr::join(&n.ranges));
-        json!({"from": cidr::join(&pools), "to": to})
+        Network { from: cidr::join(&pools), to }
     }
 
     fn nodes(&self) -> Nodes {
-        let items: Vec<Value> = self.plan.slots.iter().map(|slot| self.node(slot)).collect();
-        let replaced = items.iter().filter(|item| !item["new"].is_null()).count();
+        let items: Vec<NodeAccount> = self.plan.slots.iter().map(|slot| self.node(slot)).collect();
+        let replaced = items.iter().filter(|item| item.new.is_some()).count();
         Nodes { total: items.len(), replaced, items }
     }
 
-    fn node(&self, slot: &Slot) -> Value {
+    fn node(&self, slot: &Slot) -> NodeAccount {
         let facts = self.journal.and_then(|j| j.state.slots.get(&slot.id)).cloned().unwrap_or_default();
         let deleted = replank_planning::ids::StepId::new(format!("{}/delete-node", slot.id));
         let over = self.journal.is_some_and(|j| j.state.step(&deleted).after.is_some());
-        let new = facts.node.filter(|_| over).map(|(name, uid)| {
-            json!({
-                "name": name, "uid": uid, "machine": facts.machine,
-                "podCIDR": slot.new.pod_cidrs.first().map(ToString::to_string),
-            })
+        let new = facts.node.filter(|_| over).map(|(name, uid)| Replacement {
+            name,
+            uid,
+            machine: facts.machine,
+            pod_cidr: slot.new.pod_cidrs.first().copied(),
         });
-        json!({"old": slot.old.name, "new": new})
+        NodeAccount { old: slot.old.name.clone(), new }
     }
 
-    /// Pods that the journal's drains say have left.
-    fn moved(&self) -> usize {
-        self.evicted(|status| status == 201)
-    }
-
-    fn evictions(&self) -> Value {
-        let requested = self.evicted(|_| true);
-        json!({"requested": requested, "blocked": self.evicted(|status| status == 429)})
+    fn evictions(&self) -> Evictions {
+        Evictions { requested: self.evicted(|_| true), blocked: self.evicted(|status| status == 429) }
     }
 
     fn evicted(&self, keep: impl Fn(u16) -> bool) -> usize {
@@ -251,20 +309,23 @@ impl Account {
             Verdict::Paused => "paused",
             Verdict::Failed => "failed",
         };
-        let detected = &self.cni["detected"];
+        let unknown = || "-".to_owned();
+        let (version, kind) = self
+            .cni
+            .detected
+            .as_ref()
+            .map_or_else(|| (unknown(), unknown()), |found| (found.version.clone(), found.kind.to_string()));
         let mut lines = vec![
             format!("result      {verdict}"),
             format!(
-                "network     Calico {} ({}) {} -> Flannel {}",
-                plain(&detected["version"]),
-                plain(&detected["kind"]),
-                plain(&self.network["from"]),
-                plain(&self.network["to"])
+                "network     Calico {version} ({kind}) {} -> Flannel {}",
+                self.network.from,
+                self.network.to.clone().unwrap_or_else(unknown)
             ),
             format!("nodes       {} of {} replaced", self.nodes.replaced, self.nodes.total),
             format!(
                 "pods        {} moved by eviction; {} evictions asked for, {} blocked by a budget for a while",
-                self.pods["moved"], self.evictions["requested"], self.evictions["blocked"]
+                self.pods.moved, self.evictions.requested, self.evictions.blocked
             ),
             format!("policies    {} no longer enforced", self.unenforced_policies.len()),
             format!("consents    {} accepted", self.consents.len()),
@@ -285,7 +346,7 @@ impl Account {
                     none_or(&self.invariant_violations)
                 }
             ),
-            format!("requests    {}", self.requests["total"]),
+            format!("requests    {}", self.requests.total),
             format!(
                 "time        {:.0} s of the cluster's, {:.1} s of yours",
                 self.virtual_seconds, self.wall_seconds
@@ -297,10 +358,6 @@ impl Account {
         }
         lines.join("\n")
     }
-}
-
-fn plain(value: &Value) -> &str {
-    value.as_str().unwrap_or("-")
 }
 
 fn none_or(list: &[String]) -> String {

@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-/// Writes every request from now on as a line of JSON.
+/// Writes every request as a line of JSON, those that built the cluster too.
 pub(super) fn requests(cluster: &Cluster, directory: &Path) -> Result<(), DemoError> {
     let path = directory.join("requests.ndjson");
     let file = File::create(&path).map_err(|source| failed(&path, source))?;
-    cluster.server.requests().record_to(Box::new(BufWriter::new(file)));
-    Ok(())
+    let log = cluster.server.requests();
+    log.record_to(Box::new(BufWriter::new(file))).map_err(|source| failed(&path, source))
 }
 
 /// Writes what there was before the network, before the run, and what there is now.

@@ -1,89 +1,20 @@
 //! From the cluster to the account.
 
-use super::account::{self, Account};
-use super::arguments::NoRoom;
-use super::{DemoArguments, pace, record, secrets::Seeded};
-use crate::wish::{Unreadable, WishError, read};
-use replank_execution::clock::VirtualClock;
-use replank_execution::guards::UnknownGuard;
-use replank_execution::run_dir::RunDirError;
-use replank_execution::{
-    Engine, Guards, ObserveError, Outcome, RunDir, RunError, RunEvent, Settings, World, observe,
-};
-use replank_planning::checks::{Consent, Severity};
-use replank_planning::intent::Intent;
+use super::account::{Account, Source};
+use super::stage::{Decided, Place, Stage};
+use super::{DemoArguments, DemoError, pace, record};
+use crate::wish::read;
+use replank_execution::{Guards, Outcome, RunEvent};
 use replank_planning::plan::Plan;
-use replank_planning::planner::{self, Assessment, NotPlanned};
-use replank_planning::state::ClusterState;
 use replank_planning::waiting::PauseReason;
-use replank_provider_kit::Provider;
-use replank_provider_protocol::verbs::InitializeParams;
-use replank_provider_protocol::{Capabilities, ProviderError};
-use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::Clock;
 use replank_simulator::faults::Fault;
 use replank_simulator::observer::{Observer, Violation, aftermath};
-use replank_simulator::scenario::{Cluster, ClusterSpec, Manifest, ManifestError, ScenarioError};
+use replank_simulator::scenario::{Cluster, ClusterSpec, Manifest, ScenarioError};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::path::Path;
 use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
-
-/// Why a demo ended without an account.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum DemoError {
-    /// A file could not be read.
-    #[error(transparent)]
-    File(#[from] Unreadable),
-    /// What is wanted makes no sense.
-    #[error(transparent)]
-    Wish(#[from] WishError),
-    /// A file could not be written.
-    #[error("{path} could not be written: {source}")]
-    Written {
-        /// Which.
-        path: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// A fault that nobody knows.
-    #[error("{0}; `replank demo --fault list` prints the names")]
-    Fault(String),
-    /// A manifest makes no sense.
-    #[error(transparent)]
-    Manifest(#[from] ManifestError),
-    /// The cluster would have no room for its pods.
-    #[error(transparent)]
-    NoRoom(#[from] NoRoom),
-    /// Someone ended the demo before its run began.
-    #[error("stopped while the demo's cluster was being made; nothing was begun")]
-    Stopped,
-    /// A guard's name.
-    #[error(transparent)]
-    Guard(#[from] UnknownGuard),
-    /// The cluster did not come up.
-    #[error("the demo's cluster did not come up: {0}")]
-    Cluster(#[from] ScenarioError),
-    /// The provider.
-    #[error("the simulator's provider refused to begin")]
-    Provider(#[from] ProviderError),
-    /// The cluster could not be observed.
-    #[error(transparent)]
-    Observe(#[from] ObserveError),
-    /// There is no plan.
-    #[error(transparent)]
-    NotPlanned(#[from] NotPlanned),
-    /// The run's directory.
-    #[error(transparent)]
-    RunDir(#[from] RunDirError),
-    /// The run ended with an error.
-    #[error(transparent)]
-    Run(#[from] RunError),
-    /// A temporary directory.
-    #[error("no directory for the run could be made: {0}")]
-    Directory(std::io::Error),
-}
 
 /// What the demo tells while it goes on.
 #[derive(Debug)]
@@ -118,6 +49,7 @@ pub(crate) async fn tell(
     let faults = faults(arguments)?;
     let spec = spec(arguments)?;
     let intent = arguments.wish.intent()?;
+    let place = Place::of(arguments)?;
     let clock = Clock::fixed();
     let teller = Teller { progress, clock };
     teller.say(format!(
@@ -127,10 +59,10 @@ pub(crate) async fn tell(
     let cluster = tokio::select! {
         biased;
         () = pause.cancelled() => return Err(DemoError::Stopped),
-        cluster = Cluster::build(spec, clock) => cluster?,
+        cluster = Cluster::build(spec, clock) => cluster.map_err(|error| not_up(arguments, error))?,
     };
-    let stage = Stage::new(&cluster, arguments, guards).await?;
-    let (state, assessment, plan) = stage.plan(intent, &teller).await?;
+    let stage = Stage::new(&cluster, arguments.seed, guards, place).await?;
+    let Decided { state, assessment, plan } = stage.plan(intent, |text| teller.say(text)).await?;
     teller.say(format!("planned {} steps for {} nodes", plan.steps.len(), plan.slots.len()));
     let _ = progress.send(Progress::Planned(Box::new(plan.clone())));
     if let Some(directory) = &arguments.record {
@@ -138,8 +70,8 @@ pub(crate) async fn tell(
     }
     for fault in faults {
         teller.say(format!("raising the fault {}", fault.name));
-        cluster.server.faults().raise(fault.clone());
-        cluster.datacenter.faults().raise(fault);
+        // The machines' faults are the same ones: the cluster is one process.
+        cluster.server.faults().raise(fault);
     }
     let machines_before = cluster.datacenter.machines().into_iter().map(|machine| machine.id).collect();
     let mut observer = Observer::new(&cluster.server, &cluster.datacenter);
@@ -153,7 +85,8 @@ pub(crate) async fn tell(
         record::inventories(&cluster, directory)?;
     }
     let journalled = stage.journal()?;
-    let account = account::Source {
+    let violations = violations(&cluster, &mut observer, &machines_before, &stage.run_dir(), &outcome);
+    let account = Source {
         arguments,
         cluster: &cluster,
         state: &state,
@@ -161,12 +94,17 @@ pub(crate) async fn tell(
         plan: &plan,
         outcome: &outcome,
         journal: journalled.as_ref(),
-        journal_path: stage.run_dir.join("journal.ndjson"),
-        violations: violations(&cluster, &mut observer, &machines_before, &stage.run_dir, &outcome),
+        journal_path: stage.keep().join("journal.ndjson"),
+        violations,
         wall: started.elapsed(),
     }
     .account();
     Ok(Told { account, cluster })
+}
+
+/// The built-in network comes up; one that was given may lack something.
+fn not_up(arguments: &DemoArguments, error: ScenarioError) -> DemoError {
+    if arguments.cni_manifest.is_empty() { DemoError::Cluster(error) } else { DemoError::Network(error) }
 }
 
 /// The story ended before the run did.
@@ -228,7 +166,7 @@ const STRIKES: u32 = 5;
 
 fn faults(arguments: &DemoArguments) -> Result<Vec<Fault>, DemoError> {
     let parsed = arguments.fault.iter().map(|text| {
-        let fault: Fault = text.parse().map_err(|error| DemoError::Fault(format!("{error}")))?;
+        let fault: Fault = text.parse()?;
         let bounded = fault.count.is_some() || fault.rate < 1.0;
         Ok(if bounded { fault } else { fault.count(STRIKES) })
     });
@@ -240,75 +178,27 @@ fn manifest(path: &Path) -> Result<Manifest, DemoError> {
     Ok(Manifest::read(&name, &read(path)?)?)
 }
 
-/// The world of a run, and where its journal lies.
-struct Stage {
-    world: World,
-    capabilities: Capabilities,
-    run_dir: PathBuf,
-    /// Kept until the account is made; with `--record` it is the user's directory instead.
-    _temporary: Option<tempfile::TempDir>,
-}
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::Parser;
 
-impl Stage {
-    async fn new(cluster: &Cluster, arguments: &DemoArguments, guards: Guards) -> Result<Self, DemoError> {
-        let client = cluster.client("replank");
-        let provider = SimulatorProvider::new(cluster.client("replank-provider-simulator"));
-        let begun = provider
-            .initialize(InitializeParams { protocol_versions: vec![1], settings: serde_json::Value::Null })
-            .await?;
-        let clock = VirtualClock::starting_at(cluster.server.clock().now());
-        let world = World::new(client, Arc::new(provider))
-            .with_clock(Arc::new(clock))
-            .with_entropy(Arc::new(Seeded::new(arguments.seed)))
-            .with_guards(guards);
-        let (run_dir, temporary) = match &arguments.record {
-            Some(directory) => (directory.join("run"), None),
-            None => {
-                let temporary = tempfile::Builder::new().prefix("replank-demo-").tempdir();
-                let temporary = temporary.map_err(DemoError::Directory)?;
-                (temporary.path().join("run"), Some(temporary))
-            }
-        };
-        std::fs::create_dir_all(&run_dir).map_err(DemoError::Directory)?;
-        Ok(Self { world, capabilities: begun.capabilities, run_dir, _temporary: temporary })
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        demo: DemoArguments,
     }
 
-    /// Observes the cluster, accepts what needs consent, and plans.
-    async fn plan(
-        &self,
-        mut intent: Intent,
-        teller: &Teller<'_>,
-    ) -> Result<(ClusterState, Assessment, Plan), DemoError> {
-        let state = observe(&self.world, &Settings::with_provider(self.capabilities.clone())).await?;
-        let assessment = planner::assess(&state, &intent);
-        for finding in assessment.of(Severity::Consent) {
-            teller.say(format!("accepted {} for {}: {}", finding.code, finding.object, finding.message));
-            intent.accept.push(Consent { code: finding.code, object: Some(finding.object) });
-        }
-        let plan = planner::plan(&state, &intent, env!("CARGO_PKG_VERSION"))?;
-        Ok((state, assessment, plan))
-    }
-
-    async fn run(
-        &self,
-        plan: &Plan,
-        progress: &UnboundedSender<Progress>,
-        pause: CancellationToken,
-    ) -> Result<Outcome, DemoError> {
-        let run_dir = RunDir::open(&self.run_dir)?;
-        run_dir.keep_plan(plan)?;
-        let (events, mut inbox) = tokio::sync::mpsc::unbounded_channel();
-        let engine = Engine::new(self.world.clone(), plan.clone(), run_dir, events, pause).asked_by("Ctrl-C");
-        let pass_on = async {
-            while let Some(event) = inbox.recv().await {
-                let _ = progress.send(Progress::Run(event));
-            }
-        };
-        let (outcome, ()) = tokio::join!(engine.apply(), pass_on);
-        Ok(outcome?)
-    }
-
-    fn journal(&self) -> Result<Option<replank_execution::journal::Journalled>, DemoError> {
-        Ok(RunDir::look(&self.run_dir)?.1)
+    #[tokio::test(start_paused = true)]
+    async fn a_fault_that_is_to_strike_once_strikes_once() {
+        let fault = "too-many-requests:client=replank:count=1";
+        let size = ["--control-planes", "1", "--workers", "1", "--pods", "3", "--speed", "max"];
+        let record = tempfile::tempdir().unwrap();
+        let kept = ["--fault", fault, "--record", record.path().to_str().unwrap()];
+        let line = Line::parse_from([&["demo"], &size[..], &kept].concat());
+        let (progress, _inbox) = tokio::sync::mpsc::unbounded_channel();
+        let told = tell(&line.demo, &progress, CancellationToken::new()).await.unwrap();
+        assert_eq!(told.account.result, crate::demo::Verdict::Succeeded);
+        assert_eq!(told.cluster.server.faults().struck("too-many-requests"), 1);
     }
 }
