@@ -99,7 +99,9 @@ struct Opened {
 }
 
 async fn open(arguments: &Arguments) -> Result<Opened, CommandError> {
-    let cluster = Cluster::build(spec(arguments)?, Clock::starting_at(Timestamp::now())).await?;
+    #[expect(clippy::disallowed_methods, reason = "a cluster that stays begins now, and goes on in real time")]
+    let now = Timestamp::now();
+    let cluster = Cluster::build(spec(arguments)?, Clock::starting_at(now)).await?;
     cluster.server.requests().keep(REQUESTS_KEPT);
     for fault in arguments.faults() {
         cluster.server.faults().raise(fault);
