@@ -49,7 +49,7 @@ impl Cx {
         let passed = self.since(time);
         let left = match parse_rfc3339(time) {
             Some(at) if at > self.now() => {
-                plus + Duration::try_from(at.duration_since(self.now())).unwrap_or_default()
+                plus.saturating_add(Duration::try_from(at.duration_since(self.now())).unwrap_or_default())
             }
             _ => plus.checked_sub(passed)?,
         };

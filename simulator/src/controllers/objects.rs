@@ -97,8 +97,8 @@ pub(crate) fn int_or_percent(value: &Value, total: i64, round_up: bool) -> Optio
         return Some(number);
     }
     let percent: i64 = value.as_str()?.trim().strip_suffix('%')?.parse().ok()?;
-    let product = percent * total;
-    Some(if round_up { (product + 99).div_euclid(100) } else { product.div_euclid(100) })
+    let product = percent.saturating_mul(total);
+    Some(if round_up { product.saturating_add(99).div_euclid(100) } else { product.div_euclid(100) })
 }
 
 /// The entries of a map of texts.

@@ -9,6 +9,9 @@ const FIRST_RETRY: Duration = Duration::from_millis(200);
 /// Longest wait after errors.
 const LONGEST_RETRY: Duration = Duration::from_secs(30);
 
+/// Whatever a key is to wait for longer than this is looked at before, and then waited for again.
+const LONGEST_WAIT: Duration = Duration::from_hours(24 * 365);
+
 /// Keys in the order in which they were noted.
 #[derive(Debug)]
 pub(crate) struct Queue<K> {
@@ -48,7 +51,7 @@ impl<K: Ord + Clone> Queue<K> {
 
     /// Notes a key for a time; an earlier time that was noted before stands.
     pub(crate) fn add_after(&mut self, key: K, wait: Duration) {
-        let at = Instant::now() + wait;
+        let at = Instant::now() + wait.min(LONGEST_WAIT);
         if let Some(before) = self.due.get(&key).copied() {
             if before <= at {
                 return;

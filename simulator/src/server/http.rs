@@ -2,8 +2,8 @@
 
 use super::authn::{self, User};
 use super::core::Server;
-use super::object::Entry;
-use super::options::{Act, DeleteOptions};
+use super::object::{Entry, items};
+use super::options::{self, Act, DeleteOptions};
 use super::passing::{Accepts, Passed};
 use super::path::{self, Query, ResourcePath, Route};
 use super::rbac::{self, Wish};
@@ -78,6 +78,18 @@ impl Asked<'_> {
         }
     }
 
+    /// Refuses a write that asks for a dry run in a way that nobody knows.
+    pub(crate) fn check_dry_run(&self) -> Result<(), Status> {
+        let kind = match self.verb {
+            "create" => "CreateOptions",
+            "update" => "UpdateOptions",
+            "patch" => "PatchOptions",
+            // Where a delete looks for it depends on whether it has a body.
+            _ => return Ok(()),
+        };
+        options::check_dry_run(kind, self.query.get("dryRun"))
+    }
+
     fn validation(&self) -> Result<FieldValidation, Status> {
         FieldValidation::from_query(Some(self.query.get("fieldValidation")))
     }
@@ -97,15 +109,20 @@ impl Asked<'_> {
     /// them: a dry run asked for in the query of a delete with a body is none.
     pub(crate) fn delete_options(&self) -> Result<DeleteOptions, Status> {
         if !self.body.is_empty() {
-            return Ok(DeleteOptions::from_body(&self.object()?));
+            let body = self.object()?;
+            items(&body, "/dryRun").iter().try_for_each(|how| {
+                options::check_dry_run("DeleteOptions", how.as_str().unwrap_or_default())
+            })?;
+            return Ok(DeleteOptions::from_body(&body));
         }
         let mut options = serde_json::json!({});
         if !self.query.get("propagationPolicy").is_empty() {
             options["propagationPolicy"] = self.query.get("propagationPolicy").into();
         }
-        if let Some(seconds) = self.query.number("gracePeriodSeconds") {
+        if let Ok(seconds) = self.query.get("gracePeriodSeconds").parse::<i64>() {
             options["gracePeriodSeconds"] = seconds.into();
         }
+        options::check_dry_run("DeleteOptions", self.query.get("dryRun"))?;
         let dry_run = !self.query.get("dryRun").is_empty();
         Ok(DeleteOptions { dry_run, ..DeleteOptions::from_body(&options) })
     }

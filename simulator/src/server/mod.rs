@@ -42,6 +42,8 @@ mod service_ips;
 mod state;
 mod status;
 mod store;
+#[cfg(test)]
+mod stories;
 mod tls;
 mod token;
 mod tracking;

@@ -1,7 +1,8 @@
 //! What a request asks for beside its object.
 
+use super::status::Status;
 use crate::clock::rfc3339;
-use crate::schema::FieldValidation;
+use crate::schema::{FieldValidation, Resource};
 use k8s_openapi::jiff::Timestamp;
 use serde_json::Value;
 use std::sync::Arc;
@@ -128,6 +129,16 @@ impl DeleteOptions {
             dry_run: body.get("dryRun").and_then(Value::as_array).is_some_and(|list| !list.is_empty()),
         }
     }
+}
+
+/// Refuses a dry run of any but the one way there is; empty for no dry run.
+pub(crate) fn check_dry_run(kind: &'static str, how: &str) -> Result<(), Status> {
+    if ["", "All"].contains(&how) {
+        return Ok(());
+    }
+    let options = Resource::builtin("meta.k8s.io", "v1", "", kind, false);
+    let why = format!("Unsupported value: [{how:?}]: supported values: \"All\"");
+    Err(Status::invalid(&options, "", &[("dryRun", "FieldValueNotSupported", why)]))
 }
 
 /// Who writes, when and how.

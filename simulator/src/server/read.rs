@@ -103,7 +103,8 @@ impl State {
                 ));
             }
             let (id, offset, rest) = self.pages.resume(cont)?;
-            let end = limit.map_or(rest.entries.len(), |limit| (offset + limit).min(rest.entries.len()));
+            let end = limit
+                .map_or(rest.entries.len(), |limit| offset.saturating_add(limit).min(rest.entries.len()));
             let entries = rest.entries.get(offset..end).unwrap_or_default().to_vec();
             let continues = (end < rest.entries.len()).then(|| token(id, end));
             if continues.is_none() {

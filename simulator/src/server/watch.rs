@@ -23,6 +23,8 @@ use tokio::time::{Instant, sleep_until};
 
 /// How often an idle watch that wants bookmarks gets one.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// No watch lasts longer, whatever timeout it names.
+const LONGEST: Duration = Duration::from_hours(24 * 365);
 /// A watch that names no timeout ends after this and up to as much again.
 const SHORTEST: u64 = 1800;
 
@@ -77,6 +79,8 @@ struct Watch<T: Tongue> {
     first: T::Said,
     receiver: mpsc::UnboundedReceiver<Arc<Change>>,
     registration: Registration,
+    /// Whether nothing comes after `first`.
+    failed: bool,
     deadline: Instant,
     bookmark: Option<Instant>,
     revision: u64,
@@ -101,19 +105,20 @@ pub(crate) fn start<T: Tongue>(
     let faults = server.faults().changed();
     let last_fault = server.faults().raised().last().map(|(id, _)| *id);
     let bookmarks = query.flag("allowWatchBookmarks");
-    let (id, revision, seconds) = {
+    let (id, revision, seconds, goes_on) = {
         let mut state = server.state();
-        begin(&mut state, kind, &selection, query, &tongue, &mut first)?;
+        let goes_on = begin(&mut state, kind, &selection, query, &tongue, &mut first)?;
         let id = state.store.table_mut(&kind.resource).watchers.add(interest.clone(), sender);
         let seconds = query
             .number("timeoutSeconds")
             .filter(|seconds| *seconds > 0)
             .unwrap_or_else(|| SHORTEST + state.names.below(SHORTEST));
-        (id, state.store.revision, seconds)
+        (id, state.store.revision, seconds, goes_on)
     };
     let now = Instant::now();
     let call = Call { client: &watcher.client, verb: "watch", resource: &watcher.label };
-    let limit = server.faults().watch_limit(&call).unwrap_or(Duration::MAX).min(Duration::from_secs(seconds));
+    let asked = Duration::from_secs(seconds).min(LONGEST);
+    let limit = server.faults().watch_limit(&call).map_or(asked, |limit| limit.min(asked));
     let watch = Watch {
         registration: Registration { server: server.clone(), resource: kind.resource.clone(), interest, id },
         kind: kind.clone(),
@@ -121,6 +126,7 @@ pub(crate) fn start<T: Tongue>(
         tongue,
         first,
         receiver,
+        failed: !goes_on,
         deadline: now + limit,
         bookmark: bookmarks.then_some(now + BOOKMARK_EVERY),
         revision,
@@ -146,7 +152,7 @@ fn interest(kind: &Kind, selection: &Selection) -> Interest {
     }
 }
 
-/// What a watch says first: everything there is, or everything since a version.
+/// What a watch says first: everything there is, or everything since a version. Whether it goes on then.
 fn begin<T: Tongue>(
     state: &mut State,
     kind: &Kind,
@@ -154,7 +160,7 @@ fn begin<T: Tongue>(
     query: &Query,
     tongue: &T,
     out: &mut T::Said,
-) -> Result<(), Status> {
+) -> Result<bool, Status> {
     let version = query.get("resourceVersion");
     if !version.is_empty() && version.parse::<u64>().is_err() {
         // The real server has no better answer for a watch.
@@ -181,17 +187,17 @@ fn begin<T: Tongue>(
         if initial && query.flag("allowWatchBookmarks") {
             tongue.bookmark(out, kind, state.store.revision, true);
         }
-        return Ok(());
+        return Ok(true);
     }
     if from_start {
-        return Ok(());
+        return Ok(true);
     }
     let since: u64 = version.parse().unwrap_or(0);
     let oldest = state.store.history.compacted;
     if since < oldest {
         // The answer to a watch from before the history is an event, not a status code.
         tongue.failure(out, Status::expired(since, oldest));
-        return Ok(());
+        return Ok(false);
     }
     for change in state.store.history.since(since) {
         let same = change.resource.group == kind.resource.group
@@ -201,7 +207,7 @@ fn begin<T: Tongue>(
             translate(out, tongue, kind, selection, change);
         }
     }
-    Ok(())
+    Ok(true)
 }
 
 /// Says a change as it looks through the selection.
@@ -296,6 +302,9 @@ impl<T: Tongue> Watch<T> {
     async fn next(&mut self) -> Option<T::Said> {
         if !T::is_nothing(&self.first) {
             return Some(std::mem::take(&mut self.first));
+        }
+        if self.failed {
+            return None;
         }
         loop {
             self.silence().await;

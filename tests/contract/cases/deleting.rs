@@ -13,6 +13,7 @@ cases![
     no_finalizer_comes_late,
     a_pod_on_a_node_ends_in_its_grace,
     a_shorter_grace_shortens,
+    a_negative_grace_is_a_second,
     a_pod_on_no_node_ends_at_once,
     dependents_go_in_the_background,
     dependents_go_first_in_the_foreground,
@@ -106,6 +107,13 @@ async fn a_shorter_grace_shortens(peer: &Peer) {
     peer.delete(&pod, &json!({"gracePeriodSeconds": 5})).await.unwrap();
     assert_eq!(peer.get(&pod).await["metadata"]["deletionGracePeriodSeconds"], 5);
     peer.delete(&pod, &json!({"gracePeriodSeconds": 0})).await.unwrap();
+}
+
+async fn a_negative_grace_is_a_second(peer: &Peer) {
+    let pod = peer.bound_pod(&peer.namespace().await, json!({})).await;
+    peer.ready(&pod).await;
+    peer.delete(&pod, &json!({"gracePeriodSeconds": -5})).await.unwrap();
+    assert_eq!(peer.get(&pod).await["metadata"]["deletionGracePeriodSeconds"], 1);
 }
 
 async fn a_pod_on_no_node_ends_at_once(peer: &Peer) {

@@ -102,7 +102,10 @@ async fn a_version_that_is_too_old_is_gone(peer: &Peer) {
     peer.merge(&format!("{collection}/e"), &json!({"metadata": {"labels": {"x": "y"}}})).await.unwrap();
     peer.merge(&format!("{collection}/e"), &json!({"metadata": {"labels": {"x": "z"}}})).await.unwrap();
     peer.forget_history().await;
-    let events = peer.events(&collection, &format!("resourceVersion={version}&timeoutSeconds=20"), 1).await;
+    // More time than the case has: the watch ends because it can't go on.
+    let query = format!("resourceVersion={version}&timeoutSeconds=300");
+    let events = peer.events(&collection, &query, usize::MAX).await;
+    assert_eq!(events.len(), 1, "{events:?}");
     assert!(matches!(text(&events[0], "/type"), "ERROR" | "REFUSED"), "{events:?}");
     assert_eq!(
         (events[0]["object"]["code"].as_u64(), text(&events[0], "/object/reason")),

@@ -25,6 +25,10 @@ cases![
     immutable_fields_are_refused,
     pods_are_bound_once,
     a_scale_is_read_and_written,
+    what_is_no_object_is_refused,
+    labels_are_a_map,
+    a_number_fits_its_field,
+    a_dry_run_is_of_all_stages,
 ];
 
 async fn collection(peer: &Peer, plural: &str) -> String {
@@ -231,4 +235,44 @@ async fn a_scale_is_read_and_written(peer: &Peer) {
     let patch = json!({"spec": {"replicas": 1}});
     peer.merge(&format!("{sets}/d/scale"), &patch).await.unwrap();
     assert_eq!(peer.get(&format!("{sets}/d")).await["spec"]["replicas"], 1);
+}
+
+async fn what_is_no_object_is_refused(peer: &Peer) {
+    let reviews = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    for path in [reviews, &collection(peer, "configmaps").await] {
+        for body in [json!([]), json!(5), json!("text")] {
+            assert_eq!(refused(peer.create(path, &body).await).code, 400, "{path}: {body}");
+        }
+    }
+    peer.get("/api/v1/namespaces/default").await;
+}
+
+async fn labels_are_a_map(peer: &Peer) {
+    let namespace = json!({"metadata": {"name": peer.name("contract"), "labels": "foo"}});
+    assert_eq!(refused(peer.create("/api/v1/namespaces", &namespace).await).code, 400);
+    peer.get("/api/v1/namespaces/default").await;
+}
+
+async fn a_number_fits_its_field(peer: &Peer) {
+    let pods = collection(peer, "pods").await;
+    let mut waits = pod("p");
+    let probe = json!({"initialDelaySeconds": i64::MAX, "tcpSocket": {"port": 80}});
+    waits["spec"]["containers"][0]["readinessProbe"] = probe;
+    assert_eq!(refused(peer.create(&pods, &waits).await).code, 400);
+    // This one has the room.
+    let mut stays = pod("p");
+    let toleration = json!({"operator": "Exists", "effect": "NoExecute", "tolerationSeconds": i64::MAX});
+    stays["spec"]["tolerations"] = json!([toleration]);
+    peer.made(&pods, &stays).await;
+}
+
+async fn a_dry_run_is_of_all_stages(peer: &Peer) {
+    let maps = collection(peer, "configmaps").await;
+    let error = refused(peer.create(&format!("{maps}?dryRun=foo"), &map("m", json!({}))).await);
+    assert_eq!((error.code, error.reason.as_str()), (422, "Invalid"));
+    assert!(error.message.contains("supported values: \"All\""), "{}", error.message);
+    peer.made(&maps, &map("m", json!({}))).await;
+    let error = refused(peer.delete(&format!("{maps}/m"), &json!({"dryRun": ["foo"]})).await);
+    assert_eq!((error.code, error.reason.as_str()), (422, "Invalid"));
+    peer.get(&format!("{maps}/m")).await;
 }

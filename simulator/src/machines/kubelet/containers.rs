@@ -204,7 +204,8 @@ async fn start(
         (false, init) => ordinary_end(&spec, init, job, site.durations.init_container),
     };
     let probed = !spec["readinessProbe"].is_null();
-    let delay = Duration::from_secs(spec["readinessProbe"]["initialDelaySeconds"].as_u64().unwrap_or(0));
+    let delay = spec["readinessProbe"]["initialDelaySeconds"].as_u64().unwrap_or(0).min(u64::from(u32::MAX));
+    let delay = Duration::from_secs(delay);
     let delay = delay.mul_f64(site.durations.probe_delay);
     let ready_at = match (&task, probed) {
         (_, false) => Some(now),

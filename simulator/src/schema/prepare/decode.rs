@@ -10,7 +10,7 @@ use std::fmt;
 /// Reads an object from JSON, or from YAML if it isn't JSON.
 ///
 /// # Errors
-/// 400 if it is neither, or if a field is given twice and `strictness` forbids that.
+/// 400 if it is neither or no object, or if a field is given twice and `strictness` forbids that.
 pub fn decode(body: &[u8], strictness: FieldValidation) -> Result<(Value, Vec<Warning>), Status> {
     let (value, duplicates) = match json(body) {
         Ok(read) => read,
@@ -23,6 +23,11 @@ pub fn decode(body: &[u8], strictness: FieldValidation) -> Result<(Value, Vec<Wa
             }
         },
     };
+    if !value.is_object() {
+        return Err(Status::bad_request(
+            "couldn't get version/kind; json parse error: the body is no object",
+        ));
+    }
     let said: Vec<String> = duplicates.iter().map(|path| format!("duplicate field {path:?}")).collect();
     match strictness {
         FieldValidation::Strict if !said.is_empty() => {

@@ -2,7 +2,7 @@
 
 use super::path::Path;
 use super::schema::{Kind, Schema};
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 /// The first value that does not fit its field, as Go's JSON decoder complains about it.
 pub fn mismatch(schema: &Schema, value: &Value) -> Option<String> {
@@ -23,9 +23,27 @@ fn walk(schema: &Schema, value: &Value, path: &Path<'_>) -> Option<String> {
         (Kind::String, Value::String(_))
         | (Kind::Boolean, Value::Bool(_))
         | (Kind::Number, Value::Number(_)) => None,
-        (Kind::Integer, Value::Number(number)) if !number.is_f64() => None,
-        (Kind::IntOrString, Value::String(_) | Value::Number(_)) => None,
+        (Kind::Integer, Value::Number(number)) if has_room(schema, number) => None,
+        (Kind::IntOrString, Value::Number(number)) if is_int32(number) => None,
+        (Kind::IntOrString, Value::String(_)) => None,
         _ => Some(complaint(schema, value, path)),
+    }
+}
+
+/// Whether a whole number fits the field's Go type.
+fn has_room(schema: &Schema, number: &Number) -> bool {
+    if go_integer(schema) == "int32" { is_int32(number) } else { number.is_i64() }
+}
+
+fn is_int32(number: &Number) -> bool {
+    number.as_i64().is_some_and(|number| i32::try_from(number).is_ok())
+}
+
+/// The Go type of a whole number.
+fn go_integer(schema: &Schema) -> &'static str {
+    match schema.rules.as_ref().and_then(|rules| rules.format.as_deref()) {
+        Some("int64") => "int64",
+        _ => "int32",
     }
 }
 
@@ -33,17 +51,17 @@ fn complaint(schema: &Schema, value: &Value, path: &Path<'_>) -> String {
     let found = match value {
         Value::Null => "null".to_owned(),
         Value::Bool(_) => "bool".to_owned(),
-        Value::Number(number) if number.is_f64() => format!("number {number}"),
+        Value::Number(number) if matches!(schema.kind, Kind::Integer | Kind::IntOrString) => {
+            format!("number {number}")
+        }
         Value::Number(_) => "number".to_owned(),
         Value::String(_) => "string".to_owned(),
         Value::Array(_) => "array".to_owned(),
         Value::Object(_) => "object".to_owned(),
     };
     let wanted = match &schema.kind {
-        Kind::Integer => match schema.rules.as_ref().and_then(|rules| rules.format.as_deref()) {
-            Some("int64") => "int64",
-            _ => "int32",
-        },
+        Kind::Integer => go_integer(schema),
+        Kind::IntOrString => "int32",
         Kind::Number => "float64",
         Kind::Boolean => "bool",
         Kind::Map(_) => "map[string]string",

@@ -6,12 +6,8 @@ use crate::server::status::Status;
 use serde_json::{Value, json};
 
 pub(super) fn prepare_create(object: &mut Value) {
-    let name = name_of(object).to_owned();
     child(object, "spec").insert("finalizers".into(), json!(["kubernetes"]));
     object["status"] = json!({"phase": "Active"});
-    let metadata = child(object, "metadata");
-    let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-    labels["kubernetes.io/metadata.name"] = json!(name);
 }
 
 pub(super) fn validate_delete(kind: &Kind, object: &Value) -> Result<(), Status> {

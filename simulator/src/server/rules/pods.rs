@@ -74,5 +74,7 @@ pub(super) fn grace(pod: &Value, options: &DeleteOptions) -> i64 {
         return 0;
     }
     let own = pod.pointer("/spec/terminationGracePeriodSeconds").and_then(Value::as_i64);
-    options.grace_period.unwrap_or_else(|| own.unwrap_or(DEFAULT_GRACE)).max(0)
+    let grace = options.grace_period.unwrap_or_else(|| own.unwrap_or(DEFAULT_GRACE));
+    // A negative grace is a short one, not none.
+    if grace < 0 { 1 } else { grace }
 }
