@@ -212,6 +212,27 @@ impl Peer {
         format!("{pods}/{}", made["metadata"]["name"].as_str().unwrap())
     }
 
+    /// A webhook that nobody answers and that is asked about what a rule names, in one namespace or in none; its path.
+    pub(crate) async fn deaf_webhook(&self, namespace: &str, rule: Value) -> String {
+        let name = self.name("deaf");
+        let canary = json!({
+            "apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["secrets"],
+        });
+        let webhook = json!({
+            "name": "deaf.example.com", "admissionReviewVersions": ["v1"], "sideEffects": "None",
+            "clientConfig": {"service": {"namespace": namespace, "name": "gone"}},
+            "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": namespace}},
+            "rules": [canary, rule],
+        });
+        let hooks = "/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations";
+        self.made(hooks, &json!({"metadata": {"name": name}, "webhooks": [webhook]})).await;
+        // A real server asks a new webhook a moment later.
+        let secrets = format!("/api/v1/namespaces/{namespace}/secrets?dryRun=All");
+        let refused = async || self.create(&secrets, &json!({"metadata": {"name": "canary"}})).await.err();
+        self.until("the webhook to be asked", refused).await;
+        format!("{hooks}/{name}")
+    }
+
     /// What a kubelet would say of a pod that runs.
     pub(crate) async fn ready(&self, pod: &str) {
         let status = json!({"status": {

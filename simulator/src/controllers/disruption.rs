@@ -144,7 +144,7 @@ fn scale(cx: &Cx, selected: &[Object]) -> Result<i64, String> {
         let unknown = || format!("found no controllers for pod \"{}\"", name_of(pod));
         let (uid, replicas) = wanted(cx, namespace_of(pod), owner).ok_or_else(unknown)?;
         if owners.insert(uid) {
-            total += replicas;
+            total = replicas.saturating_add(total);
         }
     }
     Ok(total)
@@ -164,6 +164,6 @@ fn wanted(cx: &Cx, namespace: &str, owner: &Value) -> Option<(String, i64)> {
     {
         return Some((text(above, "/uid").to_owned(), number(&deployment, "/spec/replicas", 1)));
     }
-    let replicas = object["spec"]["replicas"].as_i64()?;
+    let replicas = cx.direct.wanted_replicas(&resource, namespace, text(owner, "/name"))?;
     Some((text(owner, "/uid").to_owned(), replicas))
 }

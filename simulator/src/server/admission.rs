@@ -1,8 +1,8 @@
 //! Admission: webhooks that nobody answers, and policies whose expressions somebody else evaluates.
 
 use super::kinds::Kind;
-use super::object::{items, name_of, namespace_of, text};
-use super::options::Act;
+use super::object::{items, labels_of, metadata, name_of, namespace_of, text};
+use super::options::{Act, Subresource};
 use super::selectors::LabelSelector;
 use super::state::State;
 use super::status::Status;
@@ -45,49 +45,63 @@ fn exempt(resource: &Resource) -> bool {
             .contains(&resource.plural.as_ref())
 }
 
+/// A write that is to be admitted.
+#[derive(Clone, Copy)]
+pub(crate) struct Write<'a> {
+    pub(crate) kind: &'a Kind,
+    /// What of the object is written, or which act on it is asked for.
+    pub(crate) subresource: Subresource,
+    /// `CREATE`, `UPDATE` or `DELETE`.
+    pub(crate) operation: &'static str,
+    /// The object as it would be stored, or what was sent to its subresource; none for deletes.
+    pub(crate) object: Option<&'a Value>,
+    /// The same as it is stored; none for creates.
+    pub(crate) old: Option<&'a Value>,
+}
+
+impl<'a> Write<'a> {
+    /// What there will be, or what there was.
+    fn about(&self) -> &'a Value {
+        self.object.or(self.old).unwrap_or(&Value::Null)
+    }
+}
+
 /// Mutating webhooks.
-pub(crate) fn mutate(
-    state: &mut State,
-    _act: &Act,
-    kind: &Kind,
-    operation: &str,
-    object: &mut Value,
-    old: Option<&Value>,
-) -> Result<(), Status> {
-    webhooks(state, &builtin::MUTATING_WEBHOOK_CONFIGURATIONS, kind, operation, Some(object), old)
+pub(crate) fn mutate(state: &State, write: &Write<'_>) -> Result<(), Status> {
+    webhooks(state, &builtin::MUTATING_WEBHOOK_CONFIGURATIONS, write)
 }
 
 /// Validating policies and webhooks.
-pub(crate) fn validate(
-    state: &mut State,
-    act: &Act,
-    kind: &Kind,
-    operation: &str,
-    object: Option<&Value>,
-    old: Option<&Value>,
-) -> Result<(), Status> {
-    policies(state, act, kind, operation, object, old)?;
-    webhooks(state, &builtin::VALIDATING_WEBHOOK_CONFIGURATIONS, kind, operation, object, old)
+pub(crate) fn validate(state: &State, act: &Act, write: &Write<'_>) -> Result<(), Status> {
+    policies(state, act, write)?;
+    webhooks(state, &builtin::VALIDATING_WEBHOOK_CONFIGURATIONS, write)
 }
 
-fn webhooks(
+/// Admits what is sent to a subresource that is an act: an Eviction, a Binding, a TokenRequest.
+pub(crate) fn admit_act(
     state: &State,
-    configurations: &Resource,
-    kind: &Kind,
-    operation: &str,
-    object: Option<&Value>,
-    old: Option<&Value>,
+    act: &Act,
+    resource: &Resource,
+    subresource: Subresource,
+    namespace: &str,
+    mut sent: Value,
 ) -> Result<(), Status> {
-    if exempt(&kind.resource) || state.store.table(configurations).is_none_or(super::store::Table::is_empty) {
+    let kind = state.kind(resource)?;
+    metadata(&mut sent).insert("namespace".into(), json!(namespace));
+    let write = Write { kind: &kind, subresource, operation: "CREATE", object: Some(&sent), old: None };
+    mutate(state, &write)?;
+    validate(state, act, &write)
+}
+
+fn webhooks(state: &State, configurations: &Resource, write: &Write<'_>) -> Result<(), Status> {
+    let nobody_asks = || state.store.table(configurations).is_none_or(super::store::Table::is_empty);
+    if exempt(&write.kind.resource) || nobody_asks() {
         return Ok(());
     }
-    let about = object.or(old).unwrap_or(&Value::Null);
     for configuration in state.store.list(configurations, None) {
         for webhook in items(&configuration.object, "/webhooks") {
             let rules = items(webhook, "/rules");
-            if !rules.iter().any(|rule| rule_matches(rule, kind, operation))
-                || !selected(state, webhook, kind, about)
-            {
+            if !rules.iter().any(|rule| rule_matches(rule, write)) || !selected(state, webhook, write) {
                 continue;
             }
             if let Err(why) = reachable(state, webhook) {
@@ -104,48 +118,57 @@ fn webhooks(
     Ok(())
 }
 
-fn rule_matches(rule: &Value, kind: &Kind, operation: &str) -> bool {
+fn rule_matches(rule: &Value, write: &Write<'_>) -> bool {
+    let resource = &write.kind.resource;
     let has =
         |field: &str, wanted: &str| items(rule, field).iter().any(|value| value == "*" || value == wanted);
-    let resources = items(rule, "/resources")
-        .iter()
-        .any(|value| value == "*" || value == "*/*" || value == kind.resource.plural.as_ref());
     let scope = match text(rule, "/scope") {
-        "Namespaced" => kind.resource.namespaced,
-        "Cluster" => !kind.resource.namespaced,
+        "Namespaced" => resource.namespaced,
+        "Cluster" => !resource.namespaced,
         _ => true,
     };
-    has("/operations", operation)
-        && has("/apiGroups", &kind.resource.group)
-        && has("/apiVersions", &kind.resource.version)
-        && resources
+    has("/operations", write.operation)
+        && has("/apiGroups", &resource.group)
+        && has("/apiVersions", &resource.version)
+        && items(rule, "/resources").iter().filter_map(Value::as_str).any(|named| names(named, write))
         && scope
 }
 
-/// Whether the selectors of a webhook or a match constraint pick the object.
-fn selected(state: &State, chooser: &Value, kind: &Kind, object: &Value) -> bool {
-    let matches = |selector: &Value, labels: &Value| {
+/// Whether a rule's `pods`, `pods/status`, `pods/*`, `*`, `*/scale` or the like names what is written. As in the
+/// real server, `pods/*` names the pods themselves too.
+fn names(named: &str, write: &Write<'_>) -> bool {
+    let (plural, part) = named.split_once('/').unwrap_or((named, ""));
+    (plural == "*" || plural == write.kind.resource.plural)
+        && (part == "*" || part == write.subresource.as_str())
+}
+
+/// Whether the selectors of a webhook or a match constraint pick what is written.
+fn selected(state: &State, chooser: &Value, write: &Write<'_>) -> bool {
+    let picks = |field: &str, labels: &Value| {
+        let selector = &chooser[field];
         selector.is_null() || LabelSelector::from_object(selector).matches(labels)
     };
-    if !matches(&chooser["objectSelector"], &object["metadata"]["labels"]) {
-        return false;
+    // An object that leaves what a webhook watches is still shown to it.
+    let mut versions = write.object.into_iter().chain(write.old);
+    versions.any(|object| picks("objectSelector", labels_of(object)))
+        && namespace_labels(state, write).is_none_or(|labels| picks("namespaceSelector", &labels))
+}
+
+/// The labels of the namespace that is written, or written in; nothing for what is in none.
+fn namespace_labels(state: &State, write: &Write<'_>) -> Option<Value> {
+    let itself = write.kind.resource == builtin::NAMESPACES;
+    if let Some(object) = write.object
+        && itself
+        && write.subresource == Subresource::None
+    {
+        return Some(labels_of(object).clone());
     }
-    let selector = &chooser["namespaceSelector"];
-    let namespace = if kind.resource == builtin::NAMESPACES {
-        name_of(object).to_owned()
-    } else {
-        namespace_of(object).to_owned()
-    };
-    if selector.is_null() || namespace.is_empty() {
-        return true;
+    let name = if itself { name_of(write.about()) } else { namespace_of(write.about()) };
+    if name.is_empty() {
+        return None;
     }
-    let found = state.store.get(&builtin::NAMESPACES, "", &namespace);
-    let labels = found.map_or(&json!({}), |_| &Value::Null).clone();
-    let labels = state
-        .store
-        .get(&builtin::NAMESPACES, "", &namespace)
-        .map_or(labels, |found| found.object["metadata"]["labels"].clone());
-    matches(selector, &labels)
+    let namespace = state.store.get(&builtin::NAMESPACES, "", name);
+    Some(namespace.map_or(Value::Null, |namespace| labels_of(&namespace.object).clone()))
 }
 
 /// Whether the backend of a webhook answers: its Service has a ready endpoint.
@@ -201,19 +224,12 @@ pub(crate) fn backend(state: &State, namespace: &str, name: &str) -> Backend {
     if ready { Backend::Ready } else { Backend::NoEndpoints }
 }
 
-fn policies(
-    state: &State,
-    act: &Act,
-    kind: &Kind,
-    operation: &str,
-    object: Option<&Value>,
-    old: Option<&Value>,
-) -> Result<(), Status> {
+fn policies(state: &State, act: &Act, write: &Write<'_>) -> Result<(), Status> {
     let Some(evaluator) = &state.policies.evaluator else { return Ok(()) };
-    if kind.resource.group == "admissionregistration.k8s.io" {
+    let resource = &write.kind.resource;
+    if resource.group == "admissionregistration.k8s.io" {
         return Ok(());
     }
-    let about = object.or(old).unwrap_or(&Value::Null);
     for binding in state.store.list(&builtin::VALIDATING_ADMISSION_POLICY_BINDINGS, None) {
         let binding = &*binding.object;
         let denies = items(binding, "/spec/validationActions").iter().any(|action| action == "Deny");
@@ -225,19 +241,19 @@ fn policies(
         let constraints = &policy.object["spec"]["matchConstraints"];
         let rules = items(constraints, "/resourceRules");
         let matched = denies
-            && rules.iter().any(|rule| rule_matches(rule, kind, operation))
-            && selected(state, constraints, kind, about)
-            && selected(state, &binding["spec"]["matchResources"], kind, about);
+            && rules.iter().any(|rule| rule_matches(rule, write))
+            && selected(state, constraints, write)
+            && selected(state, &binding["spec"]["matchResources"], write);
         if !matched {
             continue;
         }
         let request = PolicyRequest {
             policy: &policy.object,
             binding,
-            operation,
-            resource: &kind.resource,
-            object: object.unwrap_or(&Value::Null),
-            old_object: old.unwrap_or(&Value::Null),
+            operation: write.operation,
+            resource,
+            object: write.object.unwrap_or(&Value::Null),
+            old_object: write.old.unwrap_or(&Value::Null),
             user: &act.user,
         };
         if let Err(why) = evaluator(&request) {
@@ -246,7 +262,7 @@ fn policies(
                 name_of(&policy.object),
                 name_of(binding)
             );
-            let mut status = Status::forbidden(&kind.resource, name_of(about), &message);
+            let mut status = Status::forbidden(resource, name_of(write.about()), &message);
             status.code = 422;
             status.reason = "Invalid".into();
             return Err(status.cause("", None, message));

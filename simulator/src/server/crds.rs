@@ -68,8 +68,11 @@ impl State {
             for entry in self.store.list(&resource, None) {
                 let (namespace, name) =
                     (namespace_of(&entry.object).to_owned(), name_of(&entry.object).to_owned());
-                // One that is gone meanwhile is what is wanted.
-                let _ = self.delete(&server, &kind, &namespace, &name, &DeleteOptions::default());
+                // As in the real server nobody is asked: neither a webhook nor a policy can keep the object.
+                let gone = self.delete_unasked(&server, &kind, &namespace, &name, &DeleteOptions::default());
+                if let Err(status) = gone {
+                    tracing::error!(%status, name, "an object of a definition that goes can't be deleted");
+                }
             }
         }
         self.finish_crd(&server, name_of(crd));

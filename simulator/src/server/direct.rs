@@ -100,6 +100,14 @@ impl Direct {
         })
     }
 
+    /// How many replicas an object wants, if its kind can be scaled.
+    pub(crate) fn wanted_replicas(&self, resource: &Resource, namespace: &str, name: &str) -> Option<i64> {
+        self.read(|state| {
+            let kind = state.kind(resource).ok().filter(|kind| kind.scale)?;
+            super::scale::wanted(&kind, &state.store.get(resource, namespace, name)?.object)
+        })
+    }
+
     /// The resource a kind is served under, such as `("crd.projectcalico.org/v1", "IPPool")`.
     pub fn resource(&self, api_version: &str, kind: &str) -> Option<Resource> {
         self.read(|state| state.kinds.by_kind(api_version, kind))

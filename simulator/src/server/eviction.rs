@@ -1,7 +1,8 @@
 //! Eviction: a delete that asks the pod's disruption budget first.
 
+use super::admission;
 use super::object::{child, is_terminating, items, metadata, name_of, text};
-use super::options::{Act, DeleteOptions};
+use super::options::{Act, DeleteOptions, Subresource};
 use super::selectors::LabelSelector;
 use super::state::State;
 use super::status::Status;
@@ -38,6 +39,7 @@ impl State {
         let mut options = DeleteOptions::from_body(&eviction["deleteOptions"]);
         let act = Act { dry_run: act.dry_run || options.dry_run, ..act.clone() };
         options.dry_run = act.dry_run;
+        admission::admit_act(self, &act, &PODS, Subresource::Eviction, namespace, eviction.clone())?;
         let pod = self.current(&PODS, namespace, name)?;
         let phase = text(&pod.object, "/status/phase");
         let needs_no_budget =
@@ -47,7 +49,8 @@ impl State {
         }
         self.mark_evicted(&act, namespace, name);
         let kind = self.kind(&PODS)?;
-        self.delete(&act, &kind, namespace, name, &options)?;
+        // Admission was asked about the eviction, and is not asked about the pod.
+        self.delete_unasked(&act, &kind, namespace, name, &options)?;
         Ok(Status::new(201, "", ""))
     }
 
@@ -156,6 +159,11 @@ impl State {
     /// Binds a pod to a node.
     pub(crate) fn bind(&mut self, act: &Act, namespace: &str, name: &str, node: &str) -> Result<(), Status> {
         self.committable()?;
+        let binding = json!({
+            "apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
+            "target": {"apiVersion": "v1", "kind": "Node", "name": node},
+        });
+        admission::admit_act(self, act, &PODS, Subresource::Binding, namespace, binding)?;
         let pod = self.current(&PODS, namespace, name)?;
         let refuse = |why: String| Status::conflict(&PODS, name, &why);
         if is_terminating(&pod.object) {

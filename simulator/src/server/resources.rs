@@ -1,6 +1,5 @@
 //! Requests about objects: from path and verb to the state.
 
-use super::eviction;
 use super::http::{Answer, Asked, object};
 use super::kinds::Kind;
 use super::object::{items, text};
@@ -13,7 +12,7 @@ use super::state::Written;
 use super::status::Status;
 use super::verbs::Deleted;
 use super::watch::{self, Watcher};
-use super::{reviews, scale};
+use super::{admission, eviction, reviews, scale};
 use axum::body::Body;
 use futures::StreamExt;
 use serde_json::{Value, json};
@@ -32,6 +31,7 @@ const ANSWER_OBJECT: &[&str] = &[
 
 /// Answers a request about objects.
 pub(crate) fn answer(asked: &Asked<'_>, path: &ResourcePath) -> Result<Answer, Status> {
+    asked.check_dry_run()?;
     let kind = asked
         .server
         .state()
@@ -170,7 +170,7 @@ impl Target<'_> {
                         &asked.body,
                     )?
                 };
-                Ok(Answer::Json(200, scale::view(&entry.object).to_string().into()))
+                Ok(Answer::Json(200, scale::view(kind, &entry.object).to_string().into()))
             }
             ("update", _) => {
                 let body = asked.object()?;
@@ -214,7 +214,10 @@ impl Target<'_> {
         let entry = state.current(&self.kind.resource, self.namespace, name)?;
         drop(state);
         match subresource {
-            Subresource::Scale => Ok(Answer::Json(200, scale::view(&entry.object).to_string().into())),
+            Subresource::Scale => {
+                scale::check(self.kind, &entry.object)?;
+                Ok(Answer::Json(200, scale::view(self.kind, &entry.object).to_string().into()))
+            }
             Subresource::Log => log(&entry.object, self.asked.query.get("container")),
             Subresource::Eviction | Subresource::Binding | Subresource::Token => {
                 Err(Status::method_not_allowed())
@@ -238,6 +241,10 @@ impl Target<'_> {
                 Ok(Answer::Json(201, Status::new(201, "", "").to_value().to_string().into()))
             }
             Subresource::Token => {
+                let (state, act) = (asked.server.state(), asked.act());
+                let resource = &self.kind.resource;
+                admission::admit_act(&state, &act, resource, subresource, self.namespace, body.clone())?;
+                drop(state);
                 let issued = asked.server.issue_token(self.namespace, name, &body)?;
                 Ok(Answer::Json(201, issued.to_string().into()))
             }

@@ -20,6 +20,8 @@ cases![
     enums_and_bounds_are_kept,
     items_of_custom_lists_have_a_kind_of_their_own,
     a_definition_is_named_after_its_plural_and_group,
+    a_definition_goes_past_its_objects_webhook,
+    a_custom_scale_has_numbers_of_its_own,
 ];
 
 struct Kind {
@@ -30,6 +32,11 @@ struct Kind {
 
 /// A kind of its own, served.
 async fn kind(peer: &Peer, spec: Value) -> Kind {
+    kind_with(peer, spec, json!({"status": {}})).await
+}
+
+/// The same with these subresources.
+async fn kind_with(peer: &Peer, spec: Value, subresources: Value) -> Kind {
     let group = format!("{}.example", peer.name("crd"));
     let definitions = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
     let schema = json!({
@@ -44,7 +51,7 @@ async fn kind(peer: &Peer, spec: Value) -> Kind {
         "spec": {
             "group": group, "scope": "Cluster", "names": {"plural": "pools", "kind": "Pool"},
             "versions": [{
-                "name": "v1", "served": true, "storage": true, "subresources": {"status": {}},
+                "name": "v1", "served": true, "storage": true, "subresources": subresources,
                 "schema": {"openAPIV3Schema": schema},
             }],
         },
@@ -233,4 +240,37 @@ async fn a_definition_is_named_after_its_plural_and_group(peer: &Peer) {
     other["metadata"] = json!({"name": "wrong"});
     let answer = peer.create("/apis/apiextensions.k8s.io/v1/customresourcedefinitions", &other).await;
     assert_eq!(refused(answer).code, 422);
+}
+
+async fn a_definition_goes_past_its_objects_webhook(peer: &Peer) {
+    let kind = kind(peer, free()).await;
+    kind.make(peer, json!({})).await;
+    let rule = json!({
+        "apiGroups": [kind.group], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["pools"],
+    });
+    let hook = peer.deaf_webhook(&peer.namespace().await, rule).await;
+    assert_eq!(refused(peer.delete(&kind.path(), &json!({})).await).code, 500);
+    peer.delete(&kind.definition, &json!({})).await.unwrap();
+    peer.gone(&kind.definition).await;
+    peer.delete(&hook, &json!({})).await.unwrap();
+}
+
+async fn a_custom_scale_has_numbers_of_its_own(peer: &Peer) {
+    let paths = json!({
+        "specReplicasPath": ".spec.workers.wanted", "statusReplicasPath": ".status.running",
+        "labelSelectorPath": ".status.chooses",
+    });
+    let kind = kind_with(peer, free(), json!({"status": {}, "scale": paths})).await;
+    kind.make(peer, json!({"workers": {"wanted": 3, "of": "steel"}})).await;
+    let status = json!({"status": {"running": 2, "chooses": "app=pool"}});
+    peer.merge(&format!("{}/status", kind.path()), &status).await.unwrap();
+    let scale = format!("{}/scale", kind.path());
+    let shown = peer.get(&scale).await;
+    assert_eq!((text(&shown, "/kind"), text(&shown, "/status/selector")), ("Scale", "app=pool"));
+    assert_eq!((&shown["spec"]["replicas"], &shown["status"]["replicas"]), (&json!(3), &json!(2)));
+    let scaled = peer.merge(&scale, &json!({"spec": {"replicas": 5}})).await.unwrap();
+    assert_eq!(scaled["spec"]["replicas"], 5);
+    let after = peer.get(&kind.path()).await;
+    assert_eq!(after["spec"], json!({"workers": {"wanted": 5, "of": "steel"}}));
+    assert_eq!(after["metadata"]["generation"], 2);
 }

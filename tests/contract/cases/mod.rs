@@ -1,5 +1,6 @@
 //! The cases, by what they are about.
 
+mod admitting;
 mod applying;
 mod definitions;
 mod deleting;
@@ -42,6 +43,7 @@ pub(crate) fn all() -> Vec<Case> {
         watching::cases(),
         writing::cases(),
         patching::cases(),
+        admitting::cases(),
         applying::cases(),
         deleting::cases(),
         evicting::cases(),

@@ -10,6 +10,7 @@ cases![
     an_ending_namespace_takes_nothing_new,
     a_dead_apiservice_holds_every_namespace,
     a_namespace_has_an_account,
+    a_namespace_goes_on_past_what_is_refused,
 ];
 
 async fn a_namespace_takes_its_objects_along(peer: &Peer) {
@@ -78,4 +79,22 @@ async fn a_namespace_has_an_account(peer: &Peer) {
     let namespace = peer.namespace().await;
     let authority = format!("/api/v1/namespaces/{namespace}/configmaps/kube-root-ca.crt");
     peer.becomes(&authority, "the cluster's CA", |m| !text(m, "/data/ca.crt").is_empty()).await;
+}
+
+async fn a_namespace_goes_on_past_what_is_refused(peer: &Peer) {
+    let namespace = peer.namespace().await;
+    let path = format!("/api/v1/namespaces/{namespace}");
+    peer.made(&format!("{path}/configmaps"), &map("m", json!({}))).await;
+    peer.made(&format!("{path}/secrets"), &json!({"metadata": {"name": "s"}})).await;
+    let rule = json!({
+        "apiGroups": [""], "apiVersions": ["v1"], "operations": ["DELETE"], "resources": ["configmaps"],
+    });
+    let hook = peer.deaf_webhook(&namespace, rule).await;
+    peer.delete(&path, &json!({})).await.unwrap();
+    let says = |n: &Value| condition(n, "NamespaceDeletionContentFailure", "True");
+    peer.becomes(&path, "the namespace to say what it could not delete", says).await;
+    peer.gone(&format!("{path}/secrets/s")).await;
+    peer.get(&format!("{path}/configmaps/m")).await;
+    peer.delete(&hook, &json!({})).await.unwrap();
+    peer.gone(&path).await;
 }

@@ -47,13 +47,12 @@ impl Controller for Namespaces {
             return Ok(());
         };
         let dead = dead_api(cx);
-        for (resource, object) in cx.direct.in_namespace(name) {
-            if !is_terminating(&object) {
-                gone_is_fine(cx.direct.delete(&resource, name, name_of(&object), DeleteOptions::default()))?;
-            }
-        }
+        let refusals = empty(cx, name);
         let left = cx.direct.in_namespace(name);
-        tell(cx, &namespace, dead.as_deref(), &left)?;
+        tell(cx, &namespace, dead.as_deref(), &refusals, &left)?;
+        if let Some(refusal) = refusals.into_values().next() {
+            return Err(refusal);
+        }
         if dead.is_some() {
             self.waiting.insert(name.clone());
             queue.add_after(name.clone(), AGAIN);
@@ -61,6 +60,19 @@ impl Controller for Namespaces {
         }
         if left.is_empty() { finalize(cx, &namespace) } else { Ok(()) }
     }
+}
+
+/// Deletes what a namespace holds; the last refusal of each kind, since the others go on without it.
+fn empty(cx: &Cx, namespace: &str) -> BTreeMap<String, Status> {
+    let mut refusals = BTreeMap::new();
+    let held = cx.direct.in_namespace(namespace);
+    for (resource, object) in held.iter().filter(|(_, object)| !is_terminating(object)) {
+        let gone = cx.direct.delete(resource, namespace, name_of(object), DeleteOptions::default());
+        if let Err(refusal) = gone_is_fine(gone) {
+            refusals.insert(resource.qualified(), refusal);
+        }
+    }
+    refusals
 }
 
 /// An aggregated API that does not answer: without it nobody knows what a namespace holds.
@@ -76,8 +88,32 @@ fn dead_api(cx: &Cx) -> Option<String> {
         .map(|service| name_of(service).to_owned())
 }
 
-fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: &[(Resource, Object)]) -> Result<(), Status> {
-    let condition = |kind: &str, bad: bool, reason: &str, message: String| json!({"type": kind, "status": if bad { "True" } else { "False" }, "reason": reason, "message": message});
+fn condition(kind: &str, bad: bool, reason: &str, message: String) -> Value {
+    let status = if bad { "True" } else { "False" };
+    json!({"type": kind, "status": status, "reason": reason, "message": message})
+}
+
+/// Whether everything could be told to go.
+fn deletion(refusals: &BTreeMap<String, Status>) -> Value {
+    let kind = "NamespaceDeletionContentFailure";
+    if refusals.is_empty() {
+        let message = "All content successfully deleted, may be waiting on finalization";
+        return condition(kind, false, "ContentDeleted", message.into());
+    }
+    let mut said: Vec<&str> = refusals.values().map(|refusal| refusal.message.as_str()).collect();
+    said.sort_unstable();
+    let message =
+        format!("Failed to delete all resource types, {} remaining: {}", said.len(), said.join(", "));
+    condition(kind, true, "ContentDeletionFailed", message)
+}
+
+fn tell(
+    cx: &Cx,
+    namespace: &Value,
+    dead: Option<&str>,
+    refusals: &BTreeMap<String, Status>,
+    left: &[(Resource, Object)],
+) -> Result<(), Status> {
     let discovery = match dead {
         Some(api) => condition(
             "NamespaceDeletionDiscoveryFailure",
@@ -119,6 +155,7 @@ fn tell(cx: &Cx, namespace: &Value, dead: Option<&str>, left: &[(Resource, Objec
     let mut conditions = conditions_of(namespace);
     let now = cx.stamp();
     let mut changed = set_condition(&mut conditions, discovery, &now);
+    changed |= set_condition(&mut conditions, deletion(refusals), &now);
     changed |= set_condition(&mut conditions, content, &now);
     changed |= set_condition(&mut conditions, finalizers, &now);
     if !changed {

@@ -1,8 +1,11 @@
 //! PodDisruptionBudgets and evictions.
 
-use super::world::{World, workload};
-use crate::controllers::objects::{condition, name_of, text};
-use crate::schema::builtin::{DAEMON_SETS, DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS};
+use super::world::{World, template, workload};
+use crate::controllers::objects::{condition, controller_reference, name_of, text};
+use crate::schema::Resource;
+use crate::schema::builtin::{
+    CUSTOM_RESOURCE_DEFINITIONS, DAEMON_SETS, DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS,
+};
 use serde_json::{Value, json};
 
 fn budget(world: &World, name: &str, rule: &Value) {
@@ -66,4 +69,33 @@ async fn a_budget_over_what_has_no_scale_fails_safe() {
             failed.as_deref() == Some("SyncFailed") && budget["status"]["disruptionsAllowed"] == 0
         })
         .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_custom_owner_wants_what_its_definition_says() {
+    let world = World::new(&["n1"]);
+    let schema = json!({"openAPIV3Schema": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}});
+    let scale = json!({"specReplicasPath": ".spec.crew.size", "statusReplicasPath": ".status.aboard"});
+    let version = json!({
+        "name": "v1", "served": true, "storage": true, "schema": schema, "subresources": {"scale": scale},
+    });
+    let crd = json!({
+        "metadata": {"name": "ships.example.com"},
+        "spec": {
+            "group": "example.com", "scope": "Namespaced", "versions": [version],
+            "names": {"plural": "ships", "kind": "Ship"},
+        },
+    });
+    world.create(&CUSTOM_RESOURCE_DEFINITIONS, crd);
+    let ships = Resource::new("example.com", "v1", "ships", "Ship", true);
+    let ship = world.make(&ships, "argo", json!({"crew": {"size": 3}}));
+    budget(&world, "crew", &json!({"maxUnavailable": 1}));
+    for name in ["jason", "orpheus"] {
+        let mut pod = template("crew");
+        pod["metadata"]["name"] = json!(name);
+        pod["metadata"]["namespace"] = json!("default");
+        pod["metadata"]["ownerReferences"] = json!([controller_reference(&ships, &ship)]);
+        world.create(&PODS, pod);
+    }
+    world.until("the crew", |world| numbers(world, "crew") == [3, 2, 2, 0]).await;
 }

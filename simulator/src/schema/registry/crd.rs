@@ -35,6 +35,17 @@ pub struct ScalePaths {
     pub label_selector: Option<String>,
 }
 
+impl ScalePaths {
+    /// Where built-in kinds have their numbers.
+    pub fn builtin() -> Self {
+        Self {
+            spec_replicas: ".spec.replicas".to_owned(),
+            status_replicas: ".status.replicas".to_owned(),
+            label_selector: None,
+        }
+    }
+}
+
 /// What one version of a CustomResourceDefinition brings beyond names and schema.
 #[derive(Clone, Debug)]
 pub struct CrdVersion {
@@ -48,8 +59,6 @@ pub struct CrdVersion {
     pub scale: Option<ScalePaths>,
     /// The JSON schema as written, for the OpenAPI documents.
     pub json_schema: Value,
-    /// CEL rules that can't be compiled here, and so are not enforced.
-    pub unsupported_rules: Vec<String>,
 }
 
 /// Why a CustomResourceDefinition can't be served.
@@ -168,34 +177,12 @@ fn read_version(crd: &str, version: &Value) -> CrdVersion {
         label_selector: scale.get("labelSelectorPath").and_then(Value::as_str).map(str::to_owned),
     });
     let json_schema = version["schema"]["openAPIV3Schema"].clone();
-    let mut unsupported_rules = Vec::new();
-    collect_unsupported(&json_schema, &mut unsupported_rules);
     CrdVersion {
         crd: crd.to_owned(),
         columns: columns.collect(),
         selectable: selectable.collect(),
         scale,
         json_schema,
-        unsupported_rules,
-    }
-}
-
-/// Finds the CEL rules that can't be compiled, so that they are known instead of forgotten.
-fn collect_unsupported(json: &Value, found: &mut Vec<String>) {
-    match json {
-        Value::Object(map) => {
-            if let Some(Value::Array(rules)) = map.get("x-kubernetes-validations") {
-                for rule in rules {
-                    let rule = crate::schema::structural::cel::CelRule::read(rule);
-                    if !rule.is_supported() {
-                        found.push(rule.rule);
-                    }
-                }
-            }
-            map.values().for_each(|value| collect_unsupported(value, found));
-        }
-        Value::Array(list) => list.iter().for_each(|value| collect_unsupported(value, found)),
-        _ => {}
     }
 }
 
@@ -252,31 +239,5 @@ pub fn mark_terminating(crd: &mut Value, now: &str) {
             conditions.push(condition);
         }
         None => crd["status"]["conditions"] = json!([condition]),
-    }
-}
-
-/// What is to be done next for a CustomResourceDefinition that is being deleted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Cleanup {
-    /// It isn't being deleted, or no longer held: nothing.
-    Nothing,
-    /// Delete every object of these resources (given at their storage version), then ask again.
-    DeleteObjects(Resource),
-    /// No object is left: take [`CLEANUP_FINALIZER`] away.
-    Release,
-}
-
-/// The clean-up controller's next step, given how many objects of it the store holds.
-pub fn cleanup(crd: &Value, objects: usize) -> Cleanup {
-    let deleting = crd["metadata"]["deletionTimestamp"].is_string();
-    let held = crd["metadata"]["finalizers"]
-        .as_array()
-        .is_some_and(|all| all.iter().any(|finalizer| finalizer == CLEANUP_FINALIZER));
-    if !deleting || !held {
-        return Cleanup::Nothing;
-    }
-    match read(crd).ok().and_then(|infos| infos.first().map(ResourceInfo::storage)) {
-        Some(resource) if objects > 0 => Cleanup::DeleteObjects(resource),
-        _ => Cleanup::Release,
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! - [`info`]: what is known about one of them.
 //! - [`builtins`]: the built-in ones' names, verbs and subresources.
-//! - [`crd`]: reading, establishing and cleaning up CustomResourceDefinitions.
+//! - [`crd`]: reading and establishing CustomResourceDefinitions.
 //! - [`selectable`]: fields that field selectors may name.
 
 pub mod builtins;
@@ -85,13 +85,6 @@ impl Registry {
     /// A resource by what its objects call themselves.
     pub fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<ResourceInfo>> {
         self.groups.get(group)?.get(version)?.values().find(|info| info.resource.kind == kind)
-    }
-
-    /// A resource by what an object says of itself.
-    pub fn of_object(&self, object: &Value) -> Option<&Arc<ResourceInfo>> {
-        let api_version = object["apiVersion"].as_str()?;
-        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
-        self.by_kind(group, version, object["kind"].as_str()?)
     }
 
     /// Every resource, by group, version and plural.

@@ -36,11 +36,6 @@ impl CelRule {
         Self { transition: rule.contains("oldSelf"), message, program, rule }
     }
 
-    /// Whether the rule could be compiled here.
-    pub fn is_supported(&self) -> bool {
-        self.program.is_some()
-    }
-
     /// Evaluates the rule on a value, and the value before if there was one.
     pub fn holds(&self, value: &Value, before: Option<&Value>) -> Outcome {
         if self.transition && before.is_none() {

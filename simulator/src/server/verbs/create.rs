@@ -1,6 +1,8 @@
 //! Create.
 
 use crate::schema::{Resource, builtin};
+use crate::server::Subresource;
+use crate::server::admission::{self, Write};
 use crate::server::kinds::Kind;
 use crate::server::object::{is_terminating, metadata, name_of, namespace_of, text};
 use crate::server::options::Act;
@@ -8,7 +10,6 @@ use crate::server::rules;
 use crate::server::state::{State, Written, at_rest};
 use crate::server::status::Status;
 use crate::server::tracking::{self, Ownership};
-use crate::server::{Subresource, admission};
 use serde_json::{Value, json};
 
 /// The longest prefix that leaves room for the generated suffix.
@@ -49,10 +50,17 @@ impl State {
         stamp(&mut object, &self.names.uid(), &act.stamp());
         rules::prepare_create(self, act, kind, &mut object)?;
         warnings.extend(self.prepare(act, kind, &mut object, None, Subresource::None)?);
-        admission::mutate(self, act, kind, "CREATE", &mut object, None)?;
+        let write = Write {
+            kind,
+            subresource: Subresource::None,
+            operation: "CREATE",
+            object: Some(&object),
+            old: None,
+        };
+        admission::mutate(self, &write)?;
         check_name(resource, &object)?;
         rules::validate_create(self, kind, &object)?;
-        admission::validate(self, act, kind, "CREATE", Some(&object), None)?;
+        admission::validate(self, act, &write)?;
         if self.store.get(resource, namespace, &name).is_some() {
             return Err(Status::already_exists(resource, &name));
         }

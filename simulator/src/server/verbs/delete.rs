@@ -1,10 +1,12 @@
 //! Delete and delete collection: preconditions, grace, finalizers and propagation.
 
 use crate::clock::rfc3339;
-use crate::server::admission;
+use crate::server::admission::{self, Write};
 use crate::server::kinds::Kind;
-use crate::server::object::{Entry, finalizers, is_terminating, metadata, namespace_of, text, uid_of};
-use crate::server::options::{Act, DeleteOptions, Propagation};
+use crate::server::object::{
+    Entry, finalizers, is_terminating, metadata, name_of, namespace_of, text, uid_of,
+};
+use crate::server::options::{Act, DeleteOptions, Propagation, Subresource};
 use crate::server::rules;
 use crate::server::state::State;
 use crate::server::status::Status;
@@ -42,12 +44,44 @@ impl State {
         name: &str,
         options: &DeleteOptions,
     ) -> Result<Deleted, Status> {
+        let current = self.deletable(kind, namespace, name, options)?;
+        let old = Some(&*current.object);
+        let write = Write { kind, subresource: Subresource::None, operation: "DELETE", object: None, old };
+        admission::mutate(self, &write)?;
+        admission::validate(self, act, &write)?;
+        Ok(self.take_away(act, kind, current, options))
+    }
+
+    /// [`State::delete`] as a part of something else, about which admission was asked where it is asked.
+    pub(crate) fn delete_unasked(
+        &mut self,
+        act: &Act,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Deleted, Status> {
+        let current = self.deletable(kind, namespace, name, options)?;
+        Ok(self.take_away(act, kind, current, options))
+    }
+
+    /// The object, if these options and its kind's rules let it be deleted.
+    fn deletable(
+        &self,
+        kind: &Kind,
+        namespace: &str,
+        name: &str,
+        options: &DeleteOptions,
+    ) -> Result<Entry, Status> {
         self.committable()?;
-        let resource = &kind.resource;
-        let current = self.current(resource, namespace, name)?;
+        let current = self.current(&kind.resource, namespace, name)?;
         check_preconditions(kind, name, &current, options)?;
         rules::validate_delete(kind, &current.object)?;
-        admission::validate(self, act, kind, "DELETE", None, Some(&current.object))?;
+        Ok(current)
+    }
+
+    fn take_away(&mut self, act: &Act, kind: &Kind, current: Entry, options: &DeleteOptions) -> Deleted {
+        let (namespace, name) = (namespace_of(&current.object), name_of(&current.object));
         let old = &*current.object;
         let grace = rules::grace(kind, old, options);
         let mut object = old.clone();
@@ -69,14 +103,14 @@ impl State {
             if is_terminating(old) && object != *old {
                 self.commit(act, &kind.info.storage(), namespace, name, object, current.managers.clone());
             }
-            let gone = self.erase(act, resource, namespace, name).unwrap_or(current);
-            return Ok(Deleted::Gone(gone));
+            let gone = self.erase(act, &kind.resource, namespace, name);
+            return Deleted::Gone(gone.unwrap_or_else(|| current.clone()));
         }
         if object == *old {
-            return Ok(Deleted::Waiting(current));
+            return Deleted::Waiting(current);
         }
         let managers = current.managers.clone();
-        Ok(Deleted::Waiting(self.commit(act, &kind.info.storage(), namespace, name, object, managers)))
+        Deleted::Waiting(self.commit(act, &kind.info.storage(), namespace, name, object, managers))
     }
 
     /// Deletes every object that matches, as the list verb would select them.

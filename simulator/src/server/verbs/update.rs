@@ -1,15 +1,17 @@
 //! Update, of an object or one of its parts.
 
 use super::create::{check_type, place};
-use crate::server::admission;
+use crate::server::admission::{self, Write};
 use crate::server::kinds::Kind;
 use crate::server::object::{Entry, carry, finalizers, is_terminating, metadata, name_of, text, uid_of};
 use crate::server::options::{Act, Subresource};
 use crate::server::rules;
+use crate::server::scale;
 use crate::server::state::{State, Written, at_rest};
 use crate::server::status::Status;
 use crate::server::tracking::{self, Ownership};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 
 impl State {
     /// Replaces an object, or the part of it that a subresource stands for.
@@ -52,10 +54,13 @@ impl State {
         restrict(kind, subresource, old, &mut object);
         rules::prepare_update(kind, subresource, old, &mut object);
         let warnings = self.prepare(act, kind, &mut object, Some(old), subresource)?;
-        admission::mutate(self, act, kind, "UPDATE", &mut object, Some(old))?;
+        let (shown, shown_old) = (shown(kind, subresource, &object), shown(kind, subresource, old));
+        let write =
+            Write { kind, subresource, operation: "UPDATE", object: Some(&shown), old: Some(&shown_old) };
+        admission::mutate(self, &write)?;
         check_finalizers(kind, name, old, &object)?;
         rules::validate_update(kind, subresource, &object)?;
-        admission::validate(self, act, kind, "UPDATE", Some(&object), Some(old))?;
+        admission::validate(self, act, &write)?;
         bump_generation(kind, subresource, old, &mut object);
         rules::allocate(self, kind, Some(old), &mut object)?;
         metadata(&mut object).insert("resourceVersion".into(), json!(text(old, "/metadata/resourceVersion")));
@@ -80,6 +85,14 @@ impl State {
         let gone = if last { self.erase(act, &storage, namespace, name) } else { None };
         let entry = gone.unwrap_or(entry);
         Ok(Written { entry, created: false, warnings })
+    }
+}
+
+/// What admission is shown of an object: the Scale, where that is what is written.
+fn shown<'a>(kind: &Kind, subresource: Subresource, object: &'a Value) -> Cow<'a, Value> {
+    match subresource {
+        Subresource::Scale => Cow::Owned(scale::view(kind, object)),
+        _ => Cow::Borrowed(object),
     }
 }
 
