@@ -14,19 +14,17 @@ pub(super) fn body(image: Option<&str>, labels: &Value) -> Value {
         "kind": "DaemonSet",
         "metadata": {"name": NAME, "namespace": NAMESPACE, "labels": labels},
         "spec": {
-            "selector": {"matchLabels": {"app": "flannel", "k8s-app": "flannel"}},
+            "selector": {"matchLabels": {"app": "flannel"}},
             "template": {
-                "metadata": {"labels": labels},
+                // A selector can't be changed: upstream's next manifest must find its own here.
+                "metadata": {"labels": {"app": "flannel", "tier": "node"}},
                 "spec": {
                     "affinity": linux_only(),
                     "nodeSelector": {GATE_LABEL: NEW_SIDE},
                     "hostNetwork": true,
                     "priorityClassName": "system-node-critical",
                     "serviceAccountName": "flannel",
-                    "tolerations": [
-                        {"operator": "Exists", "effect": "NoSchedule"},
-                        {"operator": "Exists", "effect": "NoExecute"},
-                    ],
+                    "tolerations": [{"operator": "Exists", "effect": "NoSchedule"}],
                     "initContainers": [copy_plugin(), copy_configuration(image)],
                     "containers": [agent(image)],
                     "volumes": volumes(),
@@ -56,8 +54,9 @@ fn copy_configuration(image: &str) -> Value {
     json!({
         "name": "install-cni",
         "image": image,
-        "command": ["cp"],
-        "args": ["-f", "/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
+        // Not `cp`: the kubelet must never read half a file.
+        "command": ["/opt/bin/install-conf"],
+        "args": ["/etc/kube-flannel/cni-conf.json", "/etc/cni/net.d/10-flannel.conflist"],
         "volumeMounts": [
             {"name": "cni", "mountPath": "/etc/cni/net.d"},
             {"name": "flannel-cfg", "mountPath": "/etc/kube-flannel/"},
@@ -67,15 +66,18 @@ fn copy_configuration(image: &str) -> Value {
 
 fn agent(image: &str) -> Value {
     let field = |path: &str| json!({"fieldRef": {"fieldPath": path}});
-    let probe = |path: &str| json!({"httpGet": {"path": path, "port": "healthz"}});
+    let probe = |path: &str, delay: u32, period: u32| {
+        let get = json!({"path": path, "port": "healthz"});
+        json!({"httpGet": get, "initialDelaySeconds": delay, "periodSeconds": period})
+    };
     json!({
         "name": "kube-flannel",
         "image": image,
         "command": ["/opt/bin/flanneld"],
         "args": ["--ip-masq", "--kube-subnet-mgr", "--healthz-port=8081"],
-        "ports": [{"name": "healthz", "containerPort": 8081, "hostPort": 8081, "protocol": "TCP"}],
-        "livenessProbe": probe("/healthz"),
-        "readinessProbe": probe("/readyz"),
+        "ports": [{"name": "healthz", "containerPort": 8081, "protocol": "TCP"}],
+        "livenessProbe": probe("/healthz", 10, 30),
+        "readinessProbe": probe("/readyz", 5, 10),
         "resources": {"requests": {"cpu": "100m", "memory": "50Mi"}},
         "securityContext": {"privileged": false, "capabilities": {"add": ["NET_ADMIN", "NET_RAW"]}},
         "env": [

@@ -57,7 +57,7 @@ fn account() -> NewObject {
         body: json!({
             "apiVersion": "v1",
             "kind": "ServiceAccount",
-            "metadata": {"name": "flannel", "namespace": NAMESPACE, "labels": labels()},
+            "metadata": {"name": "flannel", "namespace": NAMESPACE, "labels": {"k8s-app": "flannel"}},
         }),
     }
 }
@@ -75,7 +75,7 @@ fn role(name: &str) -> NewObject {
         body: json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRole",
-            "metadata": {"name": name, "labels": labels()},
+            "metadata": {"name": name, "labels": {"k8s-app": "flannel"}},
             "rules": [
                 rule("pods", &["get"]),
                 rule("nodes", &["get", "list", "watch"]),
@@ -95,7 +95,7 @@ fn binding(name: &str) -> NewObject {
         body: json!({
             "apiVersion": "rbac.authorization.k8s.io/v1",
             "kind": "ClusterRoleBinding",
-            "metadata": {"name": name, "labels": labels()},
+            "metadata": {"name": name, "labels": {"k8s-app": "flannel"}},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": name},
             "subjects": [{"kind": "ServiceAccount", "name": "flannel", "namespace": NAMESPACE}],
         }),
