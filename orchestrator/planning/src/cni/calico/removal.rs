@@ -85,7 +85,8 @@ fn agents(install: &Install, found: &Belongings) -> Vec<RemovalStage> {
         singles(found.api_services.iter().cloned()),
         singles(first),
     ];
-    if install.api == Api::V3 {
+    // The operator has taken its kube-controllers down by now: `records` takes the finalizers off.
+    if install.api == Api::V3 && install.kind != InstallKind::Operator {
         stages.extend(guarded(found));
     }
     stages.push(singles(found.running(Part::KubeControllers).cloned()));
@@ -137,4 +138,27 @@ fn rest(found: &Belongings) -> Vec<RemovalStage> {
         RemovalStage { references: found.other.iter().map(|id| id.object.clone()).collect(), ..singles([]) },
         singles(found.namespaces.iter().cloned()),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cni::calico::detect::{Datastore, Encapsulation};
+
+    fn stages(kind: InstallKind) -> Vec<(&'static str, RemoveObjects)> {
+        let (datastore, encapsulation, api) = (Datastore::Kubernetes, Encapsulation::Vxlan, Api::V3);
+        let version = "v3.32.0".to_owned();
+        let install = Install { kind, version, datastore, encapsulation, api, agents: Vec::new() };
+        let pools = Kind::cluster("projectcalico.org", "v3", "IPPool", "ippools");
+        steps(&install, &Belongings { kinds: [pools].into(), ..Belongings::default() })
+    }
+
+    #[test]
+    fn pools_wait_for_kube_controllers_only_while_it_runs() {
+        let names = |kind| stages(kind).into_iter().map(|(name, _)| name).collect::<Vec<_>>();
+        assert_eq!(names(InstallKind::Manifest), ["remove-calico/agents", "remove-calico/records"]);
+        assert_eq!(names(InstallKind::Operator), ["remove-calico/records"]);
+        let (_, records) = stages(InstallKind::Operator).remove(0);
+        assert!(records.stages[0].orphaned_finalizers.contains("projectcalico.org/ippool-finalizer"));
+    }
 }
