@@ -142,9 +142,21 @@ mod tests {
     fn a_manifest_lies_beside_the_file() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("migration.yaml");
-        std::fs::write(directory.path().join("flannel.yaml"), "kind: ConfigMap\n").unwrap();
+        let flannel = r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: flannel}
+data: {net-conf.json: '{"Network": "10.77.0.0/16"}'}
+---
+apiVersion: apps/v1
+kind: DaemonSet
+metadata: {name: flannel}
+spec: {template: {spec: {containers: [{name: flanneld, image: "flannel-io/flannel:v1"}]}}}
+"#;
+        std::fs::write(directory.path().join("flannel.yaml"), flannel).unwrap();
         std::fs::write(&path, format!("{HEAD}network:\n  manifest: flannel.yaml\n")).unwrap();
-        assert_eq!(load(&path).unwrap().network.manifest.as_deref(), Some("kind: ConfigMap\n"));
+        assert_eq!(load(&path).unwrap().network.manifest.as_deref(), Some(flannel));
+        std::fs::write(directory.path().join("flannel.yaml"), "kind: ConfigMap\n").unwrap();
+        assert!(load(&path).unwrap_err().to_string().contains("no Kubernetes object"));
         std::fs::remove_file(directory.path().join("flannel.yaml")).unwrap();
         assert!(load(&path).unwrap_err().to_string().contains("flannel.yaml"));
     }

@@ -5,7 +5,7 @@ use super::support::{LEAVING, encode, items, same_taint, text};
 use crate::api::path;
 use crate::engine::{StepContext, StepError};
 use async_trait::async_trait;
-use replank_planning::plan::action::{Fence, FenceStrength};
+use replank_planning::plan::action::{ExpectedPending, Fence, FenceStrength};
 use replank_planning::waiting::Waiting;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -21,7 +21,8 @@ impl Step for FenceStep {
         }
         let mut pods = cx.follow("/api/v1/pods", &path::fields("status.phase=Pending")).await?;
         loop {
-            let unschedulable: Vec<String> = pods.items().filter_map(unschedulable).collect();
+            let unexpected = pods.items().filter(|pod| !is_expected(pod, &self.0.expected));
+            let unschedulable: Vec<String> = unexpected.filter_map(unschedulable).collect();
             let Some(example) = unschedulable.first() else { return Ok(()) };
             let count = u32::try_from(unschedulable.len()).unwrap_or(u32::MAX);
             cx.waiting(Waiting::PodsPending { count, example: example.clone() })?;
@@ -113,9 +114,41 @@ pub async fn without_taint(cx: &StepContext<'_>, at: &str, taint: &Value) -> Res
     .map(drop)
 }
 
+/// Whether a pod was pending before the run, or is kept so by a claim that was given up by consent: no
+/// replacement ever has room for it.
+fn is_expected(pod: &Value, expected: &ExpectedPending) -> bool {
+    let namespace = text(pod, "/metadata/namespace");
+    let mut claims = items(pod, "/spec/volumes").iter().map(|v| text(v, "/persistentVolumeClaim/claimName"));
+    expected.pods.contains(&super::support::name_of(pod))
+        || claims.any(|claim| expected.claims.contains(&format!("{namespace}/{claim}")))
+}
+
 /// A pending pod with the scheduler's sentence, if the scheduler found no room for it.
 pub fn unschedulable(pod: &Value) -> Option<String> {
     let scheduled = super::support::condition(pod, "PodScheduled")?;
     (scheduled["status"] == "False" && scheduled["reason"] == "Unschedulable")
         .then(|| format!("{}: {}", super::support::name_of(pod), text(scheduled, "/message")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_the_run_made_pending_holds_up_the_fence() {
+        let expected = ExpectedPending {
+            pods: BTreeSet::from(["lab/gpu".to_owned()]),
+            claims: BTreeSet::from(["shop/data".to_owned()]),
+        };
+        let pod = |namespace: &str, name: &str, claim: &str| {
+            json!({
+                "metadata": {"namespace": namespace, "name": name},
+                "spec": {"volumes": [{"persistentVolumeClaim": {"claimName": claim}}]},
+            })
+        };
+        assert!(is_expected(&pod("lab", "gpu", "other"), &expected), "pending before the run");
+        assert!(is_expected(&pod("shop", "db-x7", "data"), &expected), "its claim was given up");
+        assert!(!is_expected(&pod("lab", "db", "data"), &expected), "another namespace's claim");
+        assert!(!is_expected(&pod("shop", "web", "other"), &expected));
+    }
 }

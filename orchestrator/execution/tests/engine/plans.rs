@@ -8,8 +8,8 @@ use replank_planning::intent::{API_VERSION, Backend, Intent};
 use replank_planning::late::NodeRef;
 use replank_planning::object::{Kind, ObjectRef};
 use replank_planning::plan::action::{
-    Action, AdmitNode, CreateMachine, Drain, Fence, FenceStrength, InstallObjects, NodeAct, RecordFlags,
-    SetFlags, SlotAct, SnapshotEtcd, Verify,
+    Action, AdmitNode, CreateMachine, Drain, ExpectedPending, Fence, FenceStrength, InstallObjects, NodeAct,
+    RecordFlags, SetFlags, SlotAct, SnapshotEtcd, Verify,
 };
 use replank_planning::plan::allocation::OldNode;
 use replank_planning::plan::{Allocation, Binding, Plan, PlannedStep, Slot, Undo};
@@ -115,7 +115,8 @@ impl Draft {
             resources: BTreeSet::from(["cpu".to_owned()]),
             deadline_seconds: 300,
         };
-        let fence = Fence { strength: FenceStrength::Prefer, nodes: vec![old(&slot)] };
+        let (strength, expected) = (FenceStrength::Prefer, ExpectedPending::default());
+        let fence = Fence { strength, nodes: vec![old(&slot)], expected };
         let drain = Drain {
             node: old(&slot),
             rules: self.intent().drain,

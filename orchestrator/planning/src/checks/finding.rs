@@ -40,8 +40,6 @@ pub enum Code {
     PodServedWebhook,
     /// Ranges that overlap.
     RangesOverlap,
-    /// The user's own Flannel manifest can't be used.
-    NotAManifest,
     /// A new range too small for the nodes.
     RangeTooSmall,
     /// A new range with more subnets than the controller-manager can count.
@@ -74,15 +72,17 @@ pub enum Code {
     FeatureLost,
     /// Calico's eBPF datapath routes Services, and there is no kube-proxy to do it afterwards.
     KubeProxyMissing,
+    /// A namespace of Calico's that stays, since something else lives there too.
+    NamespaceKept,
     /// A node is not ready.
     NodeNotReady,
-    /// etcd is not healthy or has too few members.
+    /// A control plane whose etcd member is missing or not ready.
     EtcdUnhealthy,
     /// kubeadm's records are missing or not understood.
     NotKubeadm,
     /// The controller-manager would not start.
     ControllerManagerWouldCrash,
-    /// A Flannel that is there already.
+    /// A Flannel that is there already, or objects in the new one's place.
     FlannelPresent,
     /// Something that the API server does not allow whoever asks.
     MissingRight,

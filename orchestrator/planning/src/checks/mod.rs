@@ -6,6 +6,10 @@ pub mod finding;
 mod budgets;
 mod calico;
 mod control_plane;
+mod etcd;
+#[cfg(test)]
+mod every_code;
+mod flannel;
 mod machines;
 mod nodes;
 mod pods;
@@ -60,9 +64,11 @@ impl Situation<'_> {
 
 /// Every finding, weightiest first.
 pub fn all(situation: &Situation<'_>) -> Vec<Finding> {
-    let checks: [fn(&Situation<'_>) -> Vec<Finding>; 8] = [
+    let checks: [fn(&Situation<'_>) -> Vec<Finding>; 10] = [
         calico::check,
+        flannel::check,
         control_plane::check,
+        etcd::check,
         machines::check,
         nodes::check,
         budgets::check,

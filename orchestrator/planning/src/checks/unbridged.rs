@@ -1,14 +1,12 @@
-//! What can't reach what while both networks exist, since no bridge joins them yet.
+//! What can't reach what while both networks exist, or while there is none: no bridge joins them yet.
 
 use super::{Code, Finding, Severity, Situation};
 use crate::state::{Webhook, WebhookFailure};
 
 pub(super) fn check(situation: &Situation<'_>) -> Vec<Finding> {
-    if !situation.rolling() {
-        return vec![outage()];
-    }
-    let mut found = vec![sides(situation)];
-    found.extend(situation.state.webhooks.iter().filter(|w| !is_calicos(situation, w)).filter_map(webhook));
+    let mut found = vec![if situation.rolling() { sides(situation) } else { outage() }];
+    let webhooks = situation.state.webhooks.iter().filter(|w| !is_calicos(situation, w));
+    found.extend(webhooks.filter_map(|w| webhook(situation, w)));
     found
 }
 
@@ -43,7 +41,7 @@ fn sides(situation: &Situation<'_>) -> Finding {
         Code::Unbridged,
         "cluster",
         format!(
-            "from the first replacement to the last, pods on old nodes and pods on new nodes can't reach each other, directly or through a Service. CoreDNS keeps a replica on each side. {list}"
+            "from the first replacement to the last, pods on old nodes and pods on new nodes can't reach each other, directly or through a Service. The cluster's DNS gets a replica on the new side with the first replacement; pods on old nodes have none once its other replicas are drained. {list}"
         ),
         "Accept unbridged if clients retry and each side can live by itself for that time.",
     )
@@ -53,31 +51,34 @@ fn is_calicos(situation: &Situation<'_>, webhook: &Webhook) -> bool {
     situation.calico.holds(&webhook.object)
 }
 
-fn webhook(webhook: &Webhook) -> Option<Finding> {
+/// API servers live on hosts, and reach the pods of a network whose agents run there.
+fn webhook(situation: &Situation<'_>, webhook: &Webhook) -> Option<Finding> {
     if !webhook.on_pod_network {
         return None;
     }
-    let kind = webhook.object.kind.kind.as_str();
-    let (severity, message) = match (kind, webhook.failure) {
+    let Webhook { name, service, .. } = webhook;
+    let unreached = if situation.rolling() {
+        "while they and an API server are on different sides, it can't reach them"
+    } else {
+        "from Calico's removal until the last control plane is replaced, API servers may not reach them"
+    };
+    let (severity, message) = match (webhook.object.kind.kind.as_str(), webhook.failure) {
         ("APIService", _) => (
             Severity::Consent,
             format!(
-                "it is served from pods of Service {}: while they and the API server are on different sides, this API is away and namespaces that are deleted hang.",
-                webhook.service
+                "it is served from pods of Service {service}: {unreached}; this API is away then, and namespaces that are deleted hang."
             ),
         ),
         (_, WebhookFailure::Closed) => (
             Severity::Blocker,
             format!(
-                "its webhook {} fails closed and is served from pods of Service {}: an API server on the other side can't reach them and refuses every request that it guards.",
-                webhook.name, webhook.service
+                "its webhook {name} fails closed and is served from pods of Service {service}: {unreached}, and every request that it guards is refused."
             ),
         ),
         (_, WebhookFailure::Open) => (
             Severity::Warning,
             format!(
-                "its webhook {} is skipped while its pods (Service {}) and the API server are on different sides.",
-                webhook.name, webhook.service
+                "its webhook {name} is served from pods of Service {service}: {unreached}, and it is skipped."
             ),
         ),
     };
@@ -86,6 +87,6 @@ fn webhook(webhook: &Webhook) -> Option<Finding> {
         Code::PodServedWebhook,
         webhook.object.to_string(),
         message,
-        "Serve it from the host network, let it fail open for the time of the run, or use the cutover strategy.",
+        "Serve it from the host network, or let it fail open for the time of the run.",
     ))
 }

@@ -1,7 +1,10 @@
 //! Wishes that contradict themselves: what is wrong with an intent whatever the cluster is like.
 
 use super::{Backend, Intent};
+use crate::cidr;
+use crate::cni::flannel::manifest;
 use ipnet::IpNet;
+use std::collections::BTreeSet;
 
 /// The smallest MTU that IPv4 hosts must take (RFC 791), and IPv6 links (RFC 8200).
 const LEAST_MTU: u32 = 576;
@@ -29,6 +32,7 @@ pub fn problems(intent: &Intent) -> Vec<Problem> {
     let mut found = Vec::new();
     ranges(intent, &mut found);
     flannel(intent, &mut found);
+    own_manifest(intent, &mut found);
     nodes(intent, &mut found);
     kubelets(intent, &mut found);
     found
@@ -125,6 +129,25 @@ fn flannel(intent: &Intent, found: &mut Vec<Problem>) {
     }
 }
 
+/// A manifest of the user's own, and ranges beside it: flanneld knows only its own.
+fn own_manifest(intent: &Intent, found: &mut Vec<Problem>) {
+    let Some(text) = intent.network.manifest.as_deref() else { return };
+    let networks = match manifest::read(text) {
+        Ok(own) => own.networks,
+        Err(error) => return found.push(Problem::new(&["network", "manifest"], error.to_string())),
+    };
+    let asked = &intent.network.pod_cidrs;
+    let same = asked.iter().collect::<BTreeSet<_>>() == networks.iter().collect();
+    if !asked.is_empty() && !same {
+        let message = format!(
+            "the manifest's net-conf.json names {}, and its flanneld refuses every Node outside of that; leave this \
+             out, or name the same in both",
+            cidr::join(&networks)
+        );
+        found.push(Problem::new(&["network", "podCidrs"], message));
+    }
+}
+
 fn nodes(intent: &Intent, found: &mut Vec<Problem>) {
     if intent.nodes.max_surge == 0 {
         let message = "without one more machine than there are nodes nothing can be replaced; give 1 or more";
@@ -155,6 +178,16 @@ mod tests {
         problems(&intent).into_iter().map(|p| p.at.join(".")).collect()
     }
 
+    /// The least that is a Flannel.
+    fn manifest(network: &str) -> String {
+        format!(
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {{name: flannel}}\n\
+             data: {{net-conf.json: '{{\"Network\": \"{network}\"}}'}}\n---\n\
+             apiVersion: apps/v1\nkind: DaemonSet\nmetadata: {{name: flannel}}\n\
+             spec: {{template: {{spec: {{containers: [{{name: flanneld, image: \"flannel-io/flannel:v1\"}}]}}}}}}\n"
+        )
+    }
+
     #[test]
     fn nothing_is_wrong_with_the_default() {
         assert_eq!(problems(&Intent::default()), []);
@@ -179,12 +212,34 @@ mod tests {
         };
         assert_eq!(with(narrow), ["network.mtu"]);
         let both = |i: &mut Intent| {
-            i.network.manifest = Some("kind: ConfigMap".into());
+            i.network.manifest = Some(manifest("10.77.0.0/16"));
             i.network.image = Some("flannel:1".into());
             i.network.backend = Backend::HostGw;
         };
         assert_eq!(with(both), ["network.image", "network.backend"]);
         assert_eq!(with(|i| i.nodes.max_surge = 0), ["nodes.maxSurge"]);
         assert_eq!(with(|i| i.drain.deadline_seconds = 0), ["drain.deadlineSeconds"]);
+    }
+
+    #[test]
+    fn a_manifest_that_installs_no_flannel_can_not_be_meant() {
+        let given = |text: &str| with(|i| i.network.manifest = Some(text.into()));
+        assert_eq!(given(&manifest("10.77.0.0/16")), Vec::<String>::new());
+        for text in ["a: b: c", "replicas: 3", "apiVersion: v1\nkind: Secret\nmetadata: {name: psk}\n"] {
+            assert_eq!(given(text), ["network.manifest"], "{text}");
+        }
+    }
+
+    #[test]
+    fn ranges_beside_a_manifest_are_its_own() {
+        let beside = |range: &str| {
+            with(|i| {
+                i.network.manifest = Some(manifest("10.77.0.0/16"));
+                i.network.pod_cidrs = vec![range.parse().unwrap()];
+            })
+        };
+        assert_eq!(beside("10.77.0.0/16"), Vec::<String>::new());
+        assert_eq!(beside("10.78.0.0/16"), ["network.podCidrs"]);
+        assert_eq!(beside("10.77.0.0/17"), ["network.podCidrs"], "flanneld would not know the rest");
     }
 }

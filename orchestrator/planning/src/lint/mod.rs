@@ -2,6 +2,9 @@
 //!
 //! A plan from the planner never fails here; a plan that was edited by hand may.
 
+#[cfg(test)]
+mod tests;
+
 use crate::cidr;
 use crate::ids::StepId;
 use crate::intent::{API_VERSION, Strategy};
@@ -36,7 +39,7 @@ pub enum Fault {
     /// A step speaks of a slot that the plan does not have.
     #[error("step {0} speaks of a slot that the plan does not have")]
     NoSuchSlot(StepId),
-    /// Two podCIDRs meet, or one meets nothing of the network.
+    /// Two podCIDRs meet, or one lies outside the new network.
     #[error("podCIDR {range} of slot {slot} {problem}")]
     Range {
         /// The slot.
@@ -88,16 +91,29 @@ fn order(plan: &Plan) -> Vec<Fault> {
 fn ranges(plan: &Plan) -> Vec<Fault> {
     let mut found = Vec::new();
     let mut seen: Vec<IpNet> = Vec::new();
+    let networks = networks(plan);
     for slot in &plan.slots {
         for range in &slot.new.pod_cidrs {
-            if let Some(other) = cidr::first_overlap(range, &seen) {
-                let problem = format!("meets {other} of another slot");
+            let mut fault = |problem: String| {
                 found.push(Fault::Range { slot: slot.id.to_string(), range: *range, problem });
+            };
+            if let Some(other) = cidr::first_overlap(range, &seen) {
+                fault(format!("meets {other} of another slot"));
+            }
+            if let Some(network) = networks.iter().find(|n| !n.iter().any(|wide| wide.contains(range))) {
+                let network = cidr::join(network);
+                fault(format!("lies outside {network}, with which no controller-manager would start"));
             }
             seen.push(*range);
         }
     }
     found
+}
+
+/// What controller-managers are told of the new network, each different word once.
+fn networks(plan: &Plan) -> BTreeSet<Vec<IpNet>> {
+    let told = plan.steps.iter().filter_map(|step| flags(&step.action)?.get("cluster-cidr"));
+    told.map(|list| cidr::parse_list(list)).collect()
 }
 
 /// Every step that must be over before `step` begins.
@@ -128,12 +144,16 @@ fn held(plan: &Plan) -> Vec<Fault> {
 }
 
 fn holds_cidrs(action: &Action) -> bool {
-    let set = match action {
-        Action::SetControllerManagerFlags(act) => &act.set,
-        Action::RecordControllerManagerFlags(act) => &act.set,
-        _ => return false,
-    };
-    set.get("allocate-node-cidrs").is_some_and(|value| value == "false")
+    flags(action).is_some_and(|set| set.get("allocate-node-cidrs").is_some_and(|value| value == "false"))
+}
+
+/// The flags that a step gives to controller-managers, or to their record.
+fn flags(action: &Action) -> Option<&BTreeMap<String, String>> {
+    match action {
+        Action::SetControllerManagerFlags(act) => Some(&act.set),
+        Action::RecordControllerManagerFlags(act) => Some(&act.set),
+        _ => None,
+    }
 }
 
 fn removal(plan: &Plan) -> Vec<Fault> {

@@ -255,6 +255,25 @@ pub struct Fence {
     pub strength: FenceStrength,
     /// The old nodes.
     pub nodes: Vec<NodeRef>,
+    /// What may be pending without holding up the fence.
+    #[serde(default, skip_serializing_if = "ExpectedPending::is_empty")]
+    pub expected: ExpectedPending,
+}
+
+/// Pods that the run neither made pending nor can help.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ExpectedPending {
+    /// Pods that no node had room for before the run, as `namespace/name`.
+    pub pods: BTreeSet<String>,
+    /// Claims that stay behind on an old node by consent, as `namespace/claim`.
+    pub claims: BTreeSet<String>,
+}
+
+impl ExpectedPending {
+    fn is_empty(&self) -> bool {
+        self.pods.is_empty() && self.claims.is_empty()
+    }
 }
 
 /// How strong a fence is.

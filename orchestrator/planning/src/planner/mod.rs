@@ -9,6 +9,10 @@
 
 pub mod assess;
 pub mod facts;
+#[cfg(test)]
+pub(crate) mod given;
+#[cfg(test)]
+mod golden;
 pub mod network;
 mod nodes;
 mod slots;
@@ -20,13 +24,16 @@ pub use assess::{Assessment, assess};
 
 use crate::checks::{Consent, Finding, Severity};
 use crate::cidr::Exhausted;
-use crate::intent::{API_VERSION, Intent};
+use crate::intent::{self, API_VERSION, Intent, Problem};
 use crate::plan::{Binding, Plan};
 use crate::state::ClusterState;
 
 /// Why there is no plan.
 #[derive(Debug, thiserror::Error)]
 pub enum NotPlanned {
+    /// What is wanted contradicts itself, whatever the cluster is like.
+    #[error("this can't be meant:{}", listed(.0))]
+    NotMeant(Vec<Problem>),
     /// Something must change first.
     #[error("{} blocker(s) stand in the way", .0.len())]
     Blocked(Vec<Finding>),
@@ -41,12 +48,16 @@ pub enum NotPlanned {
     NoSuchCanary(String),
 }
 
+fn listed(problems: &[Problem]) -> String {
+    problems.iter().map(|problem| format!("\n  {}: {}", problem.at.join("."), problem.message)).collect()
+}
+
 impl NotPlanned {
     /// The findings that stand in the way.
     pub fn findings(&self) -> &[Finding] {
         match self {
             Self::Blocked(findings) | Self::ConsentMissing(findings) => findings,
-            Self::Exhausted(_) | Self::NoSuchCanary(_) => &[],
+            Self::NotMeant(_) | Self::Exhausted(_) | Self::NoSuchCanary(_) => &[],
         }
     }
 }
@@ -54,8 +65,12 @@ impl NotPlanned {
 /// Makes the plan.
 ///
 /// # Errors
-/// When a finding blocks it or lacks a consent, or the network is too small.
+/// When the wish can't be meant, a finding blocks it or lacks a consent, or the network is too small.
 pub fn plan(state: &ClusterState, intent: &Intent, tool_version: &str) -> Result<Plan, NotPlanned> {
+    let problems = intent::problems(intent);
+    if !problems.is_empty() {
+        return Err(NotPlanned::NotMeant(problems));
+    }
     let assessment = assess(state, intent);
     let blockers = assessment.of(Severity::Blocker);
     if !blockers.is_empty() {

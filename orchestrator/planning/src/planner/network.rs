@@ -84,16 +84,9 @@ pub fn used(state: &ClusterState) -> Vec<(IpNet, String)> {
 
 /// Decides on the network; or says what is wrong with the one that was asked for.
 pub fn decide(state: &ClusterState, intent: &Intent) -> Result<Network, Vec<Finding>> {
-    let manifest = match intent.network.manifest.as_deref().map(manifest::read).transpose() {
-        Ok(manifest) => manifest,
-        Err(error) => {
-            return Err(vec![blocker(
-                Code::NotAManifest,
-                "cluster",
-                error.to_string(),
-                "Correct the file and plan again.",
-            )]);
-        }
+    let Ok(manifest) = intent.network.manifest.as_deref().map(manifest::read).transpose() else {
+        // A problem of the intent, not of the cluster: there is no plan for it, and nothing to find.
+        return Err(Vec::new());
     };
     let masks = Masks::of(state);
     let used = used(state);
@@ -111,16 +104,22 @@ pub fn decide(state: &ClusterState, intent: &Intent) -> Result<Network, Vec<Find
 /// A free range for each family that the cluster has.
 fn choose(state: &ClusterState, masks: Masks, used: &[(IpNet, String)]) -> Result<Vec<IpNet>, Vec<Finding>> {
     let taken: Vec<IpNet> = used.iter().map(|(r, _)| *r).collect();
+    let needed = needed(state);
     families(state)
         .into_iter()
         .map(|family| match family {
-            Family::V4 => cidr::choose_ipv4(masks.ipv4.saturating_sub(8), &taken),
-            Family::V6 => cidr::choose_ipv6(masks.ipv6.saturating_sub(16), &taken),
+            Family::V4 => cidr::choose_ipv4(masks.ipv4, needed, &taken),
+            Family::V6 => cidr::choose_ipv6(masks.ipv6, needed, &taken),
         })
         .collect::<Result<_, _>>()
         .map_err(|error| {
             vec![blocker(Code::RangesOverlap, "cluster", error.to_string(), "Name a range with --pod-cidr.")]
         })
+}
+
+/// One subnet more than there are nodes: a node that joins later needs one too.
+fn needed(state: &ClusterState) -> usize {
+    state.nodes.len() + 1
 }
 
 /// How many bits may lie between a range of IPv6 and its nodes' masks.
@@ -170,9 +169,8 @@ fn problems(state: &ClusterState, ranges: &[IpNet], masks: Masks, used: &[(IpNet
                 "Choose a smaller range with --pod-cidr.",
             ));
         }
-        // One more than there are nodes: a node that joins later needs one too.
-        let needed = state.nodes.len() + 1;
-        if let Err(error) = cidr::NodeCidrs::new(*range, masks.for_range(range), Vec::new()).take(needed) {
+        let subnets = cidr::NodeCidrs::new(*range, masks.for_range(range), Vec::new());
+        if let Err(error) = subnets.take(needed(state)) {
             found.push(blocker(
                 Code::RangeTooSmall,
                 &object,
@@ -217,4 +215,43 @@ fn overlap(object: &str, range: &IpNet, other: &str) -> Finding {
 
 fn blocker(code: Code, object: &str, message: String, fix: &str) -> Finding {
     Finding { severity: Severity::Blocker, code, object: object.to_owned(), message, fix: fix.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::planner::given::{Given, manifest};
+    use crate::planner::{NotPlanned, plan};
+
+    fn ranges(given: &Given) -> Vec<String> {
+        let network = decide(&given.state, &given.intent).unwrap();
+        network.ranges.iter().map(ToString::to_string).collect()
+    }
+
+    #[test]
+    fn a_cluster_of_many_nodes_gets_a_range_that_holds_them() {
+        let mut given = Given::cluster();
+        let like = given.node("w1").clone();
+        for at in given.state.nodes.len()..300 {
+            given.state.nodes.insert(format!("more-{at}").as_str().into(), like.clone());
+        }
+        assert_eq!(ranges(&given), ["10.244.0.0/15"]);
+    }
+
+    #[test]
+    fn a_manifest_of_the_users_own_brings_its_range() {
+        let mut given = Given::cluster();
+        given.intent.network.manifest = Some(manifest("10.77.0.1/16", "own-flannel"));
+        assert_eq!(ranges(&given), ["10.77.0.0/16"]);
+    }
+
+    #[test]
+    fn a_wish_that_can_not_be_meant_is_no_finding() {
+        let mut given = Given::cluster();
+        given.intent.network.manifest = Some("replicas: 3".into());
+        assert!(given.findings().iter().all(|f| !f.message.contains("manifest")));
+        let refused = plan(&given.state, &given.intent, "test").unwrap_err();
+        assert!(matches!(&refused, NotPlanned::NotMeant(problems) if problems.len() == 1), "{refused}");
+        assert!(refused.to_string().contains("network.manifest: document 1"), "{refused}");
+    }
 }

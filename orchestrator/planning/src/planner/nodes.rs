@@ -8,11 +8,11 @@ use crate::intent::Strategy;
 use crate::late::NodeRef;
 use crate::object::{Kind, ObjectRef};
 use crate::plan::action::{
-    Action, AdmitNode, AnchorDeployment, CreateMachine, Drain, Fence, FenceStrength, LeaveEtcd, NodeAct,
-    ObjectPatch, PatchObjects, SlotAct, Soak,
+    Action, AdmitNode, AnchorDeployment, CreateMachine, Drain, ExpectedPending, Fence, FenceStrength,
+    LeaveEtcd, NodeAct, ObjectPatch, PatchObjects, SlotAct, Soak,
 };
 use crate::plan::{Slot, Undo};
-use crate::state::{Owner, Taint, TaintEffect};
+use crate::state::{Owner, PodPhase, PodState, PodVolume, Taint, TaintEffect};
 use replank_provider_protocol::{Keeping, Replacement, Role, SnapshotKind};
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -36,7 +36,8 @@ pub(super) fn replace_all(context: &Context<'_>, steps: &mut Steps, last: &mut V
             // Everything before a control plane must be over; a worker waits for a free place.
             _ if serial => gate.iter().chain(ends.iter().filter(|e| !gate.contains(e))).cloned().collect(),
             _ => {
-                gate.iter().cloned().chain(at.checked_sub(surge).and_then(|n| ends.get(n).cloned())).collect()
+                let place = at.checked_sub(surge).and_then(|n| ends.get(n)).filter(|end| !gate.contains(end));
+                gate.iter().chain(place).cloned().collect()
             }
         };
         let end = if at == 0 {
@@ -112,7 +113,34 @@ fn fence(context: &Context<'_>, strength: FenceStrength) -> Action {
     let in_place = context.slots.first().is_some_and(|slot| slot.replacement == Replacement::InPlace);
     // The canary's old node is gone by then.
     let gone = usize::from(second || in_place);
-    Action::Fence(Fence { strength, nodes: context.slots.iter().skip(gone).map(old).collect() })
+    let nodes = context.slots.iter().skip(gone).map(old).collect();
+    Action::Fence(Fence { strength, nodes, expected: expected_pending(context) })
+}
+
+/// What was pending before the run, and what a claim left behind by consent keeps pending.
+fn expected_pending(context: &Context<'_>) -> ExpectedPending {
+    let pods = &context.state.pods;
+    let accepted = accepted(context, Code::LocalVolume);
+    let unplaced = |pod: &&PodState| pod.phase == PodPhase::Pending && pod.node.is_none();
+    let left_behind = |pod: &PodState| {
+        let claims: Vec<String> = pod
+            .volumes
+            .iter()
+            .filter_map(|volume| match volume {
+                PodVolume::Claim { claim, local_to: Some(_) } => Some(format!("{}/{claim}", pod.namespace)),
+                _ => None,
+            })
+            .collect();
+        claims
+    };
+    ExpectedPending {
+        pods: pods.iter().filter(unplaced).map(|pod| format!("{}/{}", pod.namespace, pod.name)).collect(),
+        claims: pods
+            .iter()
+            .filter(|pod| accepted.contains(&format!("Pod {}/{}", pod.namespace, pod.name)))
+            .flat_map(left_behind)
+            .collect(),
+    }
 }
 
 fn replace(context: &Context<'_>, steps: &mut Steps, slot: &Slot, after: &[StepId]) -> StepId {
