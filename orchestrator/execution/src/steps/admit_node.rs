@@ -15,6 +15,7 @@ use replank_planning::late::{Learned, NodeRef};
 use replank_planning::node_image::understood;
 use replank_planning::object::ObjectRef;
 use replank_planning::plan::action::{AdmitNode, Drain, NodeAct};
+use replank_planning::plan::{Action, Plan};
 use replank_planning::waiting::Waiting;
 use replank_provider_protocol::Role;
 use serde_json::{Value, json};
@@ -221,8 +222,16 @@ impl AdmitNodeStep {
         let machine = cx.machine(&NodeRef::New { slot: self.0.slot.clone() })?;
         let mut next_look = Instant::now();
         let mut lacking = Vec::new();
+        let mut wanted = daemon_sets.clone();
         loop {
-            let Some(mut waiting) = self.blocker(cx, views, name, daemon_sets)? else { return Ok(()) };
+            let Some(mut waiting) = self.blocker(cx, views, name, &wanted)? else { return Ok(()) };
+            if matches!(waiting, Waiting::Rollout { .. }) && Instant::now() >= next_look {
+                let before = wanted.len();
+                wanted = still_there(cx, wanted).await?;
+                if wanted.len() < before {
+                    continue;
+                }
+            }
             let looks = matches!(waiting, Waiting::NodeNotReady { .. } | Waiting::Rollout { .. });
             if looks {
                 if Instant::now() >= next_look {
@@ -312,6 +321,28 @@ impl AdmitNodeStep {
         });
         Ok(pending.then(|| Waiting::ServingCertificate { node: name.clone() }))
     }
+}
+
+/// The DaemonSets without those that someone has removed since the plan: no pod of theirs will ever come. What
+/// this plan installed stays wanted whatever happened to it, or a node would be let in without a network.
+async fn still_there(
+    cx: &StepContext<'_>,
+    daemon_sets: BTreeSet<ObjectRef>,
+) -> Result<BTreeSet<ObjectRef>, StepError> {
+    let mut there = BTreeSet::new();
+    for object in daemon_sets {
+        if is_installed(cx.plan(), &object) || cx.find(&path::object(&object)).await?.is_some() {
+            there.insert(object);
+        }
+    }
+    Ok(there)
+}
+
+fn is_installed(plan: &Plan, object: &ObjectRef) -> bool {
+    plan.steps.iter().any(|step| match &step.action {
+        Action::InstallObjects(install) => install.objects.iter().any(|new| new.object == *object),
+        _ => false,
+    })
 }
 
 /// Whether a taint is one that the plan decides on, and no controller.

@@ -1,7 +1,7 @@
 //! Patches on objects that stay, each back to what was there.
 
 use super::Step;
-use super::support::{decode, rollout};
+use super::support::{GATE_LABEL, decode, items, number, rollout};
 use crate::api::path;
 use crate::engine::edit::same_incarnation;
 use crate::engine::{StepContext, StepError};
@@ -9,7 +9,11 @@ use crate::run_dir::Backup;
 use async_trait::async_trait;
 use replank_planning::object::ObjectRef;
 use replank_planning::plan::action::PatchObjects;
+use replank_planning::waiting::Waiting;
 use serde_json::{Map, Value, json};
+
+/// Where an Installation tells the operator how to schedule the agents.
+const OVERRIDE: &str = "/spec/calicoNodeDaemonSet/spec/template/spec/affinity";
 
 /// See [`replank_planning::plan::Action::PatchObjects`].
 pub struct PatchObjectsStep(pub PatchObjects);
@@ -40,7 +44,11 @@ impl Step for PatchObjectsStep {
         for patch in &self.0.patches {
             put(cx, &patch.target.object, &patch.target.uid, &patch.patch).await?;
         }
+        let pins = self.0.patches.iter().any(|patch| patch.patch.pointer(OVERRIDE).is_some());
         for object in &self.0.wait_for {
+            if pins {
+                written(cx, object).await?;
+            }
             rolled_out(cx, object).await?;
         }
         Ok(Value::Null)
@@ -76,6 +84,33 @@ async fn put(
     })
     .await
     .map(drop)
+}
+
+/// Waits until the operator has written what its Installation says: until then the DaemonSet's old rollout
+/// looks complete, and its agents would come up on a replacement.
+async fn written(cx: &StepContext<'_>, object: &ObjectRef) -> Result<(), StepError> {
+    let query = path::fields(&format!("metadata.name={}", object.name));
+    let mut follow = cx.follow(&path::collection(&object.kind, &object.namespace), &query).await?;
+    loop {
+        let there = follow.get(&object.namespace, &object.name);
+        let there = there.ok_or_else(|| StepError::changed(object, "it is gone"))?;
+        if is_pinned(there) {
+            return Ok(());
+        }
+        let wanted = u32::try_from(number(there, "/status/desiredNumberScheduled")).unwrap_or(0);
+        cx.waiting(Waiting::Rollout { object: object.clone(), node: None, ready: 0, wanted })?;
+        cx.changed(&mut follow).await?;
+    }
+}
+
+fn is_pinned(set: &Value) -> bool {
+    let terms = items(
+        set,
+        "/spec/template/spec/affinity/nodeAffinity/requiredDuringSchedulingIgnoredDuringExecution/nodeSelectorTerms",
+    );
+    // Terms are alternatives: one without the label would let the agents onto a replacement.
+    !terms.is_empty()
+        && terms.iter().all(|term| items(term, "/matchExpressions").iter().any(|e| e["key"] == GATE_LABEL))
 }
 
 /// Waits until a rollout is complete.
@@ -122,6 +157,20 @@ pub fn is_there(patch: &Value, there: &Value) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn agents_are_pinned_once_every_alternative_names_the_gate() {
+        let set = |terms: Value| {
+            let required =
+                json!({"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": terms}});
+            json!({"spec": {"template": {"spec": {"affinity": {"nodeAffinity": required}}}}})
+        };
+        let gate = json!({"matchExpressions": [{"key": GATE_LABEL, "operator": "In", "values": ["old"]}]});
+        let other = json!({"matchExpressions": [{"key": "kubernetes.io/os", "operator": "Exists"}]});
+        assert!(!is_pinned(&json!({"spec": {}})), "the operator has not written yet");
+        assert!(!is_pinned(&set(json!([gate, other]))));
+        assert!(is_pinned(&set(json!([gate]))));
+    }
 
     #[test]
     fn a_patch_is_taken_back_key_by_key() {
