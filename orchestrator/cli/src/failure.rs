@@ -100,6 +100,7 @@ pub(crate) fn of_run(error: &RunError) -> Exit {
     match error {
         RunError::OtherCluster { .. } | RunError::Misfit(Misfit::Changed(_)) => Exit::DoesNotFit,
         RunError::Journal(JournalError::Foreign { .. }) => Exit::Usage,
+        RunError::NothingStays { .. } | RunError::HalfUndone { .. } => Exit::Usage,
         RunError::RunDir(error) => of_directory(error),
         _ => Exit::Failed,
     }

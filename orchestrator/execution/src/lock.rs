@@ -15,8 +15,8 @@ use tokio::time::Instant;
 pub const EPOCH: &str = "replank.dev/epoch";
 /// The annotation that names the run.
 pub const RUN: &str = "replank.dev/run";
-/// The annotation that tells how many records the run's journal had at the last renewal, so that a copy
-/// which stayed behind is known.
+/// The annotation that tells the number of the last record in the run's journal by which it got on, as of the last
+/// renewal, so that a copy which stayed behind is known.
 pub const RECORDS: &str = "replank.dev/records";
 
 const NAMESPACE: &str = "kube-system";
@@ -25,7 +25,8 @@ const NAME: &str = "replank";
 /// How long a Lease holds after its last renewal. A killed run on another machine is taken over after
 /// this long; a shorter one would let a busy API server end runs.
 pub const LEASE: Duration = Duration::from_secs(30);
-/// How often it is renewed: three tries fit into a Lease.
+/// How often it is renewed, and how long one try may take: after one that gets no answer there is still time for
+/// another before we have to stop acting.
 const RENEW: Duration = Duration::from_secs(8);
 /// How soon a renewal that failed is tried again.
 const RENEW_AGAIN: Duration = Duration::from_secs(1);
@@ -47,14 +48,14 @@ pub enum LockError {
     },
     /// Another copy of the run's directory has come further.
     #[error(
-        "this copy of the run's directory is older than what was done: its journal has {ours} records, and the run \
+        "this copy of the run's directory is older than what was done: its journal goes to record {ours}, and the run \
          went on elsewhere to record {theirs} or further. Nothing was done; go on with the newest copy. If that one \
          is lost, take the annotation {RECORDS} off Lease kube-system/replank and begin with `replank check`"
     )]
     Behind {
-        /// How many records this copy has.
+        /// The last record of this copy by which the run got on.
         ours: u64,
-        /// How many another one has at least.
+        /// That of another one, at least.
         theirs: u64,
     },
     /// The API server refuses.
@@ -75,7 +76,7 @@ enum State {
 pub struct Known {
     /// The highest epoch in it.
     pub epoch: Epoch,
-    /// How many records it has, kept up to date by whoever writes them.
+    /// The number of its last record by which the run got on, kept up to date by whoever writes them.
     pub records: Arc<AtomicU64>,
 }
 
@@ -178,7 +179,7 @@ impl Lock {
     pub async fn keep(&self) -> LockError {
         loop {
             tokio::time::sleep(RENEW).await;
-            while let Err(error) = self.renew().await {
+            while let Err(error) = self.renew_in_time().await {
                 if let Some(lost) = error {
                     self.state.send_replace(State::Lost(lost.clone()));
                     return lost;
@@ -186,6 +187,11 @@ impl Lock {
                 tokio::time::sleep(RENEW_AGAIN).await;
             }
         }
+    }
+
+    /// One connection that says nothing must not use up the Lease: the next try has a connection of its own.
+    async fn renew_in_time(&self) -> Result<(), Option<LockError>> {
+        tokio::time::timeout(RENEW, self.renew()).await.unwrap_or(Err(None))
     }
 
     /// `Err(None)`: not renewed, but perhaps the next time.

@@ -163,6 +163,9 @@ pub enum PodDrainState {
         budget: String,
         /// The server's sentence.
         message: String,
+        /// Since when this budget holds it, RFC 3339; not in journals of older versions.
+        #[serde(default)]
+        since: String,
     },
     /// Its eviction failed in a way that may pass (5xx, webhook); it is asked for again.
     Retrying {
@@ -171,8 +174,6 @@ pub enum PodDrainState {
     },
     /// It is shutting down.
     Terminating,
-    /// It has left.
-    Gone,
     /// It can't leave without someone's decision.
     Refused {
         /// Why.
@@ -267,12 +268,18 @@ impl fmt::Display for Waiting {
 }
 
 fn draining(f: &mut fmt::Formatter<'_>, node: &NodeName, pods: &[PodWait]) -> fmt::Result {
-    let blocked: Vec<&PodWait> =
-        pods.iter().filter(|p| matches!(p.state, PodDrainState::BlockedByBudget { .. })).collect();
+    let held = |p: &&PodWait| match &p.state {
+        PodDrainState::BlockedByBudget { since, .. } => Some(since.clone()),
+        _ => None,
+    };
+    let mut blocked: Vec<&PodWait> = pods.iter().filter(|p| held(p).is_some()).collect();
+    // The one that waits longest says most.
+    blocked.sort_by_key(held);
     write!(f, "waiting for {} pods to leave {node}", pods.len())?;
     match blocked.first() {
-        Some(PodWait { pod, state: PodDrainState::BlockedByBudget { budget, .. } }) => {
-            write!(f, "; {} blocked by a budget, such as {pod} by {budget}", blocked.len())
+        Some(PodWait { pod, state: PodDrainState::BlockedByBudget { budget, since, .. } }) => {
+            write!(f, "; {} blocked by a budget, such as {pod} by {budget}", blocked.len())?;
+            if since.is_empty() { Ok(()) } else { write!(f, " since {since}") }
         }
         _ => Ok(()),
     }
@@ -368,7 +375,12 @@ impl fmt::Display for Refusal {
                 write!(f, "{object} is not as the plan knew it: {difference}")
             }
             Self::ConsentMissing { finding, object, reason } => {
-                write!(f, "{reason}; accept it with --accept {finding}:{object}")
+                write!(
+                    f,
+                    "{reason}. A run that has begun is given no other consent: delete the pod yourself and run \
+                     `replank apply` again, or take the run back with `replank rollback` and plan anew with \
+                     --accept {finding}:{object}"
+                )
             }
             Self::Server { action, message } => write!(f, "the API server refused to {action}: {message}"),
             Self::Image { machine, items } => {

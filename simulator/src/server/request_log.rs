@@ -82,11 +82,11 @@ impl RequestLog {
     pub(crate) fn record(&self, request: Request) {
         let mut inner = self.0.lock().expect("the request log's lock is never poisoned");
         inner.count(&request);
-        if let Some(writer) = &mut inner.writer {
-            if writeln!(writer, "{}", request.json()).and_then(|()| writer.flush()).is_err() {
-                tracing::warn!("the request record can't be written; recording ends");
-                inner.writer = None;
-            }
+        if let Some(writer) = &mut inner.writer
+            && writeln!(writer, "{}", request.json()).and_then(|()| writer.flush()).is_err()
+        {
+            tracing::warn!("the request record can't be written; recording ends");
+            inner.writer = None;
         }
         inner.requests.push_back(request);
         inner.trim();

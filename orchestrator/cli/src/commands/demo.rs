@@ -35,7 +35,7 @@ async fn show(arguments: &DemoArguments) -> Exit {
     // What Ctrl-C says goes the way of everything else; the view ends when the story does.
     let aside = progress.downgrade();
     let story = async {
-        let told = tell(arguments, &progress, pause.clone()).await;
+        let told = Box::pin(tell(arguments, &progress, pause.clone())).await;
         drop(progress);
         told
     };

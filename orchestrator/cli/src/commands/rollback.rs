@@ -9,9 +9,10 @@ use crate::output::{self, Format};
 use crate::runs;
 use clap::Args;
 use replank_execution::RunDir;
+use replank_execution::engine::rollback;
 use replank_planning::ids::StepId;
 use replank_planning::journal::RunPhase;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// The flags of `replank rollback`.
 #[derive(Debug, Args)]
@@ -36,16 +37,41 @@ pub(crate) struct RollbackArguments {
 pub(super) async fn run(arguments: &RollbackArguments) -> Result<Exit, Failure> {
     let over = |phase: &RunPhase| matches!(phase, RunPhase::RolledBack | RunPhase::Finalized);
     let directory = runs::meant(arguments.run_dir.as_deref(), over)?;
-    let (plan, _) = RunDir::look(&directory)?;
-    let next = format!(
-        "replank rollback --run-dir {}{}",
-        output::quoted(&directory.display().to_string()),
-        arguments.cluster.flags()
-    );
+    let (plan, journalled) = RunDir::look(&directory)?;
+    let to = arguments.to.clone().map(StepId::new);
+    if let Some(to) = &to {
+        rollback::may_stay(&plan, &journalled.map(|j| j.state).unwrap_or_default(), to)?;
+    }
+    let next = again(&directory, to.as_ref(), &arguments.cluster.flags());
     let connected = arguments.cluster.connect().await?;
     connected.announce();
     confirmed(arguments.yes, &format!("This undoes the run in {}.", directory.display()))?;
     let task = Task { plan, directory, format: arguments.output, next };
-    let to = arguments.to.clone().map(StepId::new);
     Box::pin(task.carry_out(&connected, &arguments.cluster, Direction::Back(to))).await
+}
+
+/// The command that goes on after a pause: as far as this one was to go, and no further.
+fn again(directory: &Path, to: Option<&StepId>, flags: &str) -> String {
+    let mut command =
+        format!("replank rollback --run-dir {}", output::quoted(&directory.display().to_string()));
+    if let Some(to) = to {
+        command.push_str(&format!(" --to {}", output::quoted(to.as_str())));
+    }
+    command + flags
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn going_on_stops_at_the_same_step() {
+        let to = StepId::new("worker-1/drain");
+        let directory = Path::new("/runs/a b");
+        assert_eq!(
+            again(directory, Some(&to), " --context c"),
+            "replank rollback --run-dir '/runs/a b' --to worker-1/drain --context c"
+        );
+        assert_eq!(again(directory, None, ""), "replank rollback --run-dir '/runs/a b'");
+    }
 }

@@ -197,7 +197,7 @@ mod tests {
         let kept = ["--fault", fault, "--record", record.path().to_str().unwrap()];
         let line = Line::parse_from([&["demo"], &size[..], &kept].concat());
         let (progress, _inbox) = tokio::sync::mpsc::unbounded_channel();
-        let told = tell(&line.demo, &progress, CancellationToken::new()).await.unwrap();
+        let told = Box::pin(tell(&line.demo, &progress, CancellationToken::new())).await.unwrap();
         assert_eq!(told.account.result, crate::demo::Verdict::Succeeded);
         assert_eq!(told.cluster.server.faults().struck("too-many-requests"), 1);
     }

@@ -17,6 +17,9 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// A watch that lasts so long after an error is one: a connection may break after it was taken.
 const SETTLED: Duration = Duration::from_secs(1);
+/// A watch that says nothing for so long is opened anew: its peer may have gone without a word. Bookmarks are asked
+/// for, and an API server sends one about each minute; one that sends none only has its watches opened more often.
+const SILENT: Duration = Duration::from_secs(150);
 
 /// Some objects of one kind, as they are now.
 pub struct Follow {
@@ -33,6 +36,8 @@ pub struct Follow {
     /// The server could not be asked when it was last tried.
     troubled: bool,
     settles_at: Option<Instant>,
+    /// When the watch last said something.
+    heard: Instant,
 }
 
 impl Follow {
@@ -50,6 +55,7 @@ impl Follow {
             idle: false,
             troubled: false,
             settles_at: None,
+            heard: Instant::now(),
         }
     }
 
@@ -92,6 +98,7 @@ impl Follow {
                 Ok(stream) => {
                     self.idle = true;
                     self.stream = Some(stream);
+                    self.heard = Instant::now();
                     self.settles_at = self.troubled.then(|| Instant::now() + SETTLED);
                 }
                 Err(error) => return self.failed(error),
@@ -112,7 +119,12 @@ impl Follow {
                 self.troubled = false;
                 return Ok(true);
             }
+            () = tokio::time::sleep_until(self.heard + SILENT) => {
+                self.stream = None;
+                return Ok(false);
+            }
         };
+        self.heard = Instant::now();
         match next {
             None => {
                 self.stream = None;

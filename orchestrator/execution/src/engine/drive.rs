@@ -84,8 +84,9 @@ pub(super) async fn backward(running: &Running, step: &PlannedStep) -> Result<()
     let cx = StepContext::new(running, step);
     let act = steps::for_action(&step.action);
     let record = running.ledger.state(|s| s.step(&step.id));
-    cx.permit().await?;
+    // Before the lock is looked at: what is waited for and missed from here on is the undoing's.
     running.ledger.record(Record::UndoStarted { step: step.id.clone(), attempt: record.undo_attempt + 1 })?;
+    cx.permit().await?;
     let before = record.before.unwrap_or_default();
     if step.undo != replank_planning::plan::Undo::Nothing {
         unless_stalled(&cx, act.as_ref(), act.undo(&cx, &before, record.after.as_ref())).await?;

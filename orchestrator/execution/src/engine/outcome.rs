@@ -72,9 +72,44 @@ pub enum RunError {
     /// The cluster can't be asked which it is.
     #[error("the API server could not be asked: {0}")]
     Api(#[from] ApiError),
+    /// A way back was to end at a step that is not there to stay.
+    #[error(
+        "step {step} can't be the last one that stays: it has not begun, or its undoing has. {}. Nothing was undone",
+        instead(.may)
+    )]
+    NothingStays {
+        /// Which.
+        step: StepId,
+        /// Those that may be named instead, in the plan's order.
+        may: Vec<StepId>,
+    },
+    /// Going forward from a step that is half undone.
+    #[error(
+        "step {step} is half undone, and only the way back goes on from there: end it with `replank rollback`, then \
+         run the same command again. Nothing was done"
+    )]
+    HalfUndone {
+        /// Which.
+        step: StepId,
+    },
     /// The plan can't be written as JSON.
     #[error("the plan can't be used: {0}")]
     Plan(String),
+}
+
+/// How many steps are named at most: a plan for many nodes has hundreds.
+const NAMED: usize = 20;
+
+/// Which steps may be named, the last ones if they are many.
+fn instead(may: &[StepId]) -> String {
+    let last: Vec<&str> = may.iter().skip(may.len().saturating_sub(NAMED)).map(StepId::as_str).collect();
+    match (last.len(), may.len()) {
+        (0, _) => "There is nothing yet that could stay".to_owned(),
+        (shown, all) if shown < all => {
+            format!("One of these may be, or one of {} before them: {}", all - shown, last.join(", "))
+        }
+        _ => format!("One of these may be: {}", last.join(", ")),
+    }
 }
 
 /// Why a step did not get to its end.

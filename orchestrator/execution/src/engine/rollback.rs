@@ -2,12 +2,23 @@
 
 use super::context::Running;
 use super::outcome::{Outcome, RunError, StepError};
-use super::{StepContext, drive};
+use super::{StepContext, drive, pause};
+use futures::FutureExt;
 use replank_planning::ids::StepId;
-use replank_planning::journal::Record;
-use replank_planning::plan::Undo;
+use replank_planning::journal::{Record, RunState};
+use replank_planning::plan::{Plan, PlannedStep, Undo};
 use replank_planning::waiting::PauseReason;
+use std::pin::Pin;
 use tokio_util::sync::CancellationToken;
+
+/// Whether a way back may end at a step.
+///
+/// # Errors
+/// When the step was not begun, or its undoing was: then everything would be undone.
+pub fn may_stay(plan: &Plan, state: &RunState, step: &StepId) -> Result<(), RunError> {
+    let may: Vec<StepId> = state.may_stay(plan).cloned().collect();
+    if may.contains(step) { Ok(()) } else { Err(RunError::NothingStays { step: step.clone(), may }) }
+}
 
 /// Undoes step by step. A step that can't be undone ends the way back before it; one whose undoing fails
 /// is stuck, and says so.
@@ -17,25 +28,28 @@ pub(super) async fn back(
     pause: &CancellationToken,
     asked_by: &str,
 ) -> Result<Outcome, RunError> {
-    let mut order = running.ledger.order();
-    if let Some(to) = to {
-        let at = order.iter().position(|id| id == to).map_or(0, |at| at + 1);
-        order.drain(..at);
-    }
-    for id in order.iter().rev() {
-        if pause.is_cancelled() {
-            return paused(running, PauseReason::Requested { by: asked_by.to_owned() }, id);
+    let api = running.world.api();
+    let asked = pause::asked(pause, asked_by, &api);
+    tokio::pin!(asked);
+    let mut reason = None;
+    for id in begun_after(running, to).iter().rev() {
+        if reason.is_none() {
+            reason = asked.as_mut().now_or_never();
+        }
+        if let Some(reason) = reason {
+            return paused(running, reason, id);
         }
         let Some(step) = running.plan.step(id) else { continue };
         if let Undo::PointOfNoReturn { reason } = &step.undo {
             return Ok(Outcome::NoWayBack { step: id.clone(), reason: reason.clone() });
         }
-        match drive::backward(running, step).await {
+        match unless_asked(running, step, asked.as_mut(), &mut reason).await {
             Ok(()) => {}
             Err(StepError::Journal(error)) => return Err(error.into()),
             Err(StepError::Lock(error)) => return Err(error.into()),
             Err(StepError::Paused) => {
-                return paused(running, PauseReason::Requested { by: asked_by.to_owned() }, id);
+                let by = || PauseReason::Requested { by: asked_by.to_owned() };
+                return paused(running, reason.unwrap_or_else(by), id);
             }
             Err(error) => {
                 let reason = error.to_string();
@@ -48,6 +62,36 @@ pub(super) async fn back(
         running.ledger.record(Record::RolledBack)?;
     }
     Ok(Outcome::RolledBack)
+}
+
+/// The steps to undo, in the order of their beginning.
+fn begun_after(running: &Running, to: Option<&StepId>) -> Vec<StepId> {
+    let mut order = running.ledger.order();
+    if let Some(at) = to.and_then(|to| order.iter().position(|id| id == to)) {
+        order.drain(..=at);
+    }
+    order
+}
+
+/// Takes one step back; a pause that is asked for meanwhile stops it at its next safe point.
+async fn unless_asked(
+    running: &Running,
+    step: &PlannedStep,
+    mut asked: Pin<&mut impl Future<Output = PauseReason>>,
+    reason: &mut Option<PauseReason>,
+) -> Result<(), StepError> {
+    let undoing = drive::backward(running, step);
+    tokio::pin!(undoing);
+    loop {
+        tokio::select! {
+            biased;
+            ended = &mut undoing => return ended,
+            why = &mut asked, if reason.is_none() => {
+                *reason = Some(why);
+                running.stop.cancel();
+            }
+        }
+    }
 }
 
 fn paused(running: &Running, reason: PauseReason, step: &StepId) -> Result<Outcome, RunError> {

@@ -2,11 +2,11 @@
 
 use super::context::Running;
 use super::outcome::{Outcome, RunError, StepError};
-use super::{RunEvent, drive, mirror, rollback};
+use super::{RunEvent, drive, mirror, pause, rollback};
 use crate::api::{ApiError, path};
 use crate::fit;
 use crate::guards::Guard;
-use crate::journal::{Journal, Ledger};
+use crate::journal::{Journal, Journalled, Ledger};
 use crate::lock::{Known, Lock};
 use crate::observe::Settings;
 use crate::run_dir::RunDir;
@@ -109,6 +109,10 @@ impl Engine {
     /// # Errors
     /// As [`Engine::apply`].
     pub async fn rollback(self, to: Option<StepId>) -> Result<Outcome, RunError> {
+        if let Some(to) = &to {
+            let read = self.run_dir.read_journal()?;
+            rollback::may_stay(&self.plan, &read.map(|r| r.state).unwrap_or_default(), to)?;
+        }
         let (pause, asked_by) = (self.pause.clone(), self.asked_by.clone());
         let running = self.begin().await?;
         let outcome = guarded(&running, rollback::back(&running, to.as_ref(), &pause, &asked_by)).await?;
@@ -117,16 +121,21 @@ impl Engine {
         Ok(outcome)
     }
 
+    /// Whether there is nothing to carry out; a step that is half undone is not gone on with forward.
+    fn over(&self) -> Result<Option<Outcome>, RunError> {
+        let Some(read) = self.run_dir.read_journal()? else { return Ok(None) };
+        if matches!(read.state.phase, RunPhase::Finished | RunPhase::Finalized) {
+            return Ok(Some(Outcome::Finished));
+        }
+        match read.state.half_undone() {
+            Some(step) => Err(RunError::HalfUndone { step: step.clone() }),
+            None => Ok(None),
+        }
+    }
+
     /// Where the journal says the run is; none if it has not begun.
     pub(crate) fn phase(&self) -> Result<Option<RunPhase>, RunError> {
         Ok(self.run_dir.read_journal()?.map(|read| read.state.phase))
-    }
-
-    fn over(&self) -> Result<Option<Outcome>, RunError> {
-        Ok(self.phase()?.and_then(|phase| match phase {
-            RunPhase::Finished | RunPhase::Finalized => Some(Outcome::Finished),
-            _ => None,
-        }))
     }
 
     /// Opens the journal and takes the lock.
@@ -170,10 +179,12 @@ impl Engine {
             journal = hook(journal);
         }
         let events = self.events.clone();
-        let records = Arc::new(AtomicU64::new(read.as_ref().map_or(0, |r| r.state.sequence)));
+        let records = Arc::new(AtomicU64::new(read.as_ref().map_or(0, Journalled::progress)));
         let recorded = records.clone();
         let listener = Box::new(move |entry: &Entry| {
-            recorded.store(entry.sequence, Ordering::Relaxed);
+            if !entry.record.only_waits() {
+                recorded.store(entry.sequence, Ordering::Relaxed);
+            }
             // Nobody may be watching.
             let _ = events.send(RunEvent::Recorded(Box::new(entry.clone())));
         });
@@ -277,7 +288,7 @@ async fn forward(running: &Running, pause: &CancellationToken, asked_by: &str) -
     let mut names: BTreeSet<StepId> = BTreeSet::new();
     let mut reason: Option<(PauseReason, Option<StepId>)> = None;
     let api = running.world.api();
-    let asked = mirror::asked(&api, mirror::Request::Pause);
+    let asked = pause::asked(pause, asked_by, &api);
     tokio::pin!(asked);
     loop {
         if reason.is_none() {
@@ -299,14 +310,8 @@ async fn forward(running: &Running, pause: &CancellationToken, asked_by: &str) -
                     note(&mut reason, error, step)?;
                 }
             }
-            () = pause.cancelled(), if reason.is_none() => {
-                let step = names.first().cloned();
-                reason = Some((PauseReason::Requested { by: asked_by.to_owned() }, step));
-                running.stop.cancel();
-            }
-            () = &mut asked, if reason.is_none() => {
-                let step = names.first().cloned();
-                reason = Some((PauseReason::Requested { by: mirror::BY.to_owned() }, step));
+            why = &mut asked, if reason.is_none() => {
+                reason = Some((why, names.first().cloned()));
                 running.stop.cancel();
             }
         }

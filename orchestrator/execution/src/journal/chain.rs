@@ -46,6 +46,13 @@ pub struct Journalled {
     pub whole: u64,
 }
 
+impl Journalled {
+    /// The number of the last record by which the run got on: waiting for the cluster's lock is none.
+    pub fn progress(&self) -> u64 {
+        self.entries.iter().rev().find(|entry| !entry.record.only_waits()).map_or(0, |entry| entry.sequence)
+    }
+}
+
 /// Reads a journal's bytes. A last line without an end was never promised to anyone and is left out;
 /// `None` if not even the header is whole.
 ///

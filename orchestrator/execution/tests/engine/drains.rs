@@ -76,6 +76,28 @@ async fn a_budget_that_never_allows_ends_in_a_pause_that_names_it() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn how_long_a_budget_holds_a_pod_is_told_though_other_reasons_come_and_go() {
+    let budget = json!({"minAvailable": 4, "selector": {"matchLabels": {"app": "web"}}});
+    let (cluster, plan) = prepared(Some(budget), rules(300)).await;
+    let later = async {
+        tokio::time::sleep(Duration::from_secs(120)).await;
+        // Another pod comes to the node, and what the step waits for is another thing.
+        cluster.pod("late", "w1", json!({})).await;
+    };
+    let directory = tempfile::tempdir().unwrap();
+    let plan = plans::accepting_bare(plan, "Pod default/late");
+    let began = cluster.world().clock.now();
+    let (outcome, ()) = tokio::join!(apply(&cluster, &plan, directory.path()), later);
+    let Outcome::Paused { reason: PauseReason::Deadline { waiting, .. }, .. } = outcome.unwrap() else {
+        panic!("no deadline passed");
+    };
+    let said = waiting.to_string();
+    let since = said.split_once(" since ").expect("it says since when").1;
+    let since: k8s_openapi::jiff::Timestamp = since.parse().unwrap();
+    assert!(since.duration_since(began).as_secs() < 60, "{said}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn only_who_said_so_has_pods_deleted_at_the_deadline() {
     let budget = json!({"minAvailable": 4, "selector": {"matchLabels": {"app": "web"}}});
     let force = DrainRules { at_deadline: AtDeadline::Delete, ..rules(60) };
@@ -120,6 +142,28 @@ async fn a_bare_pod_needs_a_word_before_anything_is_evicted() {
 
     let plan = plans::accepting_bare(plan, "Pod default/lone");
     let directory = tempfile::tempdir().unwrap();
+    assert_eq!(apply(&cluster, &plan, directory.path()).await.unwrap(), Outcome::Finished);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_that_lacks_a_word_goes_on_once_the_pod_was_deleted_by_hand() {
+    let (cluster, plan) = prepared(None, rules(900)).await;
+    cluster.pod("lone", "w1", json!({})).await;
+    let directory = tempfile::tempdir().unwrap();
+    let outcome = apply(&cluster, &plan, directory.path()).await.unwrap();
+    let Outcome::Paused { reason: PauseReason::Refused { refusal }, .. } = outcome else {
+        panic!("{outcome:?}")
+    };
+    // What it tells to do is what can be done: no flag gives a run that has begun another consent.
+    for way in ["delete", "`replank apply`", "`replank rollback`"] {
+        assert!(refusal.to_string().contains(way), "{refusal}");
+    }
+
+    let lone = "/api/v1/namespaces/default/pods/lone";
+    let api = cluster.world().api();
+    let uid = api.get(lone).await.unwrap()["metadata"]["uid"].as_str().unwrap().to_owned();
+    api.delete(lone, &uid).await.unwrap();
+
     assert_eq!(apply(&cluster, &plan, directory.path()).await.unwrap(), Outcome::Finished);
 }
 

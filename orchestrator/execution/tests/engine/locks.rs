@@ -179,6 +179,32 @@ async fn a_run_whose_lock_is_taken_stops_at_once() {
     assert!(matches!(outcome, Err(RunError::Lock(LockError::Taken { holder })) if holder == "thief"));
 }
 
+/// A copy of a run's directory that waits for the lock must not take its own waiting for progress.
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_waited_while_the_run_went_on_elsewhere_stays_behind() {
+    let cluster = Cluster::with_workers(&["w1"]).await;
+    let plan = plans::holding(cluster.observed().await);
+    let run = plan.run_id().unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    // Both begin with the same journal; the one elsewhere has the lock and writes a record more.
+    let known = Known::default();
+    let elsewhere =
+        take_with(&cluster, "elsewhere/1", run.as_str(), known.clone(), &mut Vec::new()).await.unwrap();
+    let goes_on = async {
+        tokio::time::sleep(Duration::from_secs(5)).await;
+        known.records.store(1, Ordering::Relaxed);
+        elsewhere.release().await;
+    };
+
+    let (behind, ()) = tokio::join!(apply(&cluster, &plan, directory.path()), goes_on);
+
+    let error = behind.unwrap_err();
+    assert!(matches!(error, RunError::Lock(LockError::Behind { ours: 0, theirs: 1 })), "{error:?}");
+    // It wrote down that it waited; that is no progress the next time either.
+    let again = apply(&cluster, &plan, directory.path()).await.unwrap_err();
+    assert!(matches!(again, RunError::Lock(LockError::Behind { ours: 0, theirs: 1 })), "{again:?}");
+}
+
 /// Whether a permission is not given at once.
 trait NotYet {
     async fn now_or_never_held(self) -> bool;

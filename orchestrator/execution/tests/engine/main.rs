@@ -17,6 +17,8 @@ mod observing;
 mod orphans;
 mod plans;
 mod rights;
+mod rollbacks;
 mod runs;
+mod silence;
 mod undone;
 mod ways_back;

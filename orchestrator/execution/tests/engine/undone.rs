@@ -118,6 +118,6 @@ async fn every_step_up_to_the_first_node_leaves_no_trace() {
     let plan = planned(&observed(&world_of(&cluster)).await, Intent::default());
     let last = plan.steps.iter().position(|s| s.id.as_str() == "worker-1/cordon").unwrap();
     for step in &plan.steps[..=last] {
-        assert_eq!(traces(Strategy::Rolling, &step.id).await, Vec::<String>::new());
+        assert_eq!(Box::pin(traces(Strategy::Rolling, &step.id)).await, Vec::<String>::new());
     }
 }

@@ -117,3 +117,11 @@ pub enum Record {
     /// The way back was given up: retained machines, snapshots and backups are gone.
     Finalized,
 }
+
+impl Record {
+    /// Whether it only tells that the run as a whole waits, as it does before it has the cluster's lock: a copy of
+    /// the run's directory that waits has not come further.
+    pub fn only_waits(&self) -> bool {
+        matches!(self, Self::Waiting { step: None, .. })
+    }
+}

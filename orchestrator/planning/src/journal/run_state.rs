@@ -167,6 +167,20 @@ impl RunState {
         plan.steps.iter().filter(move |s| !done(&s.id) && s.after.iter().all(done))
     }
 
+    /// The steps at which a way back may end, in the plan's order: those that were begun, and whose undoing was not.
+    pub fn may_stay<'a>(&'a self, plan: &'a Plan) -> impl Iterator<Item = &'a StepId> {
+        let stays = |id: &StepId| {
+            matches!(self.step(id).phase, StepPhase::Started | StepPhase::Failed | StepPhase::Succeeded)
+        };
+        plan.steps.iter().map(|s| &s.id).filter(move |id| stays(id))
+    }
+
+    /// A step whose undoing began and did not end: only the way back goes on from there.
+    pub fn half_undone(&self) -> Option<&StepId> {
+        let half = |record: &StepRecord| matches!(record.phase, StepPhase::Undoing | StepPhase::Stuck);
+        self.steps.iter().find(|(_, record)| half(record)).map(|(id, _)| id)
+    }
+
     /// The name of a node that a step speaks of, once it is known.
     pub fn node_name(&self, node: &NodeRef) -> Option<NodeName> {
         match node {

@@ -78,3 +78,58 @@ impl StepPhase {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Event::{Fail, Learn, Start, Succeed, UndoFail, UndoStart, UndoSucceed, Wait};
+    use super::StepPhase::{Failed, Pending, Started, Stuck, Succeeded, Undoing, Undone};
+    use super::*;
+
+    const PHASES: [StepPhase; 7] = [Pending, Started, Failed, Succeeded, Undoing, Stuck, Undone];
+    const EVENTS: [Event; 8] = [Start, Wait, Learn, Succeed, Fail, UndoStart, UndoSucceed, UndoFail];
+
+    /// What may follow what, written down a second time: for each phase its events, and where each leads.
+    const LEGAL: [(StepPhase, &[(Event, StepPhase)]); 7] = [
+        (Pending, &[(Start, Started), (Wait, Pending)]),
+        (
+            Started,
+            &[
+                (Start, Started),
+                (Wait, Started),
+                (Learn, Started),
+                (Succeed, Succeeded),
+                (Fail, Failed),
+                (UndoStart, Undoing),
+            ],
+        ),
+        (Failed, &[(Start, Started), (Wait, Failed), (UndoStart, Undoing)]),
+        (Succeeded, &[(UndoStart, Undoing)]),
+        (Undoing, &[(Wait, Undoing), (UndoStart, Undoing), (UndoSucceed, Undone), (UndoFail, Stuck)]),
+        (Stuck, &[(UndoStart, Undoing)]),
+        (Undone, &[(Start, Started), (Wait, Undone)]),
+    ];
+
+    fn written(from: StepPhase, event: Event) -> Option<StepPhase> {
+        let (_, events) = LEGAL.iter().find(|(phase, _)| *phase == from)?;
+        events.iter().find(|(e, _)| *e == event).map(|(_, to)| *to)
+    }
+
+    #[test]
+    fn every_pair_leads_where_it_is_written_and_every_other_pair_is_an_error() {
+        for from in PHASES {
+            for event in EVENTS {
+                let expected = written(from, event).ok_or(IllegalTransition { from, event });
+                assert_eq!(from.next(event), expected, "{from:?} {event:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn every_phase_can_be_reached_and_left() {
+        for phase in PHASES {
+            let reached = PHASES.iter().any(|from| EVENTS.iter().any(|e| from.next(*e) == Ok(phase)));
+            let left = EVENTS.iter().any(|e| phase.next(*e).is_ok_and(|to| to != phase));
+            assert!(reached && left, "{phase:?}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ use super::Step;
 use super::eviction::{self, Answer};
 use super::support::{name_of, text};
 use crate::api::{Follow, path};
+use crate::clock::millis;
 use crate::engine::{StepContext, StepError};
 use crate::guards::Guard;
 use async_trait::async_trait;
@@ -236,7 +237,13 @@ impl Draining<'_, '_, '_> {
             Answer::Blocked { budget, message } => {
                 self.counts.blocked += 1;
                 let budget = format!("{}/{budget}", pod.namespace);
-                pod.state = PodDrainState::BlockedByBudget { budget, message };
+                let since = match &pod.state {
+                    PodDrainState::BlockedByBudget { budget: same, since, .. } if *same == budget => {
+                        since.clone()
+                    }
+                    _ => millis(self.cx.running.world.clock.now()),
+                };
+                pod.state = PodDrainState::BlockedByBudget { budget, message, since };
                 pod.due = Some(now + BLOCKED_AGAIN);
             }
             Answer::Again { message, after } => {
