@@ -108,8 +108,8 @@ fn written(pod: &Value) -> Result<String, StepError> {
 
 fn parse(manifest: &str, action: &SetFlags) -> Result<Value, StepError> {
     let node = action.node.slot();
-    let pod = yaml::read(manifest)
-        .map_err(|e| StepError::host(node, format!("{MANIFEST} is not YAML: {e}")))?;
+    let pod =
+        yaml::read(manifest).map_err(|e| StepError::host(node, format!("{MANIFEST} is not YAML: {e}")))?;
     if items(&pod, "/spec/containers").is_empty() {
         return Err(StepError::host(node, format!("{MANIFEST} holds no container")));
     }

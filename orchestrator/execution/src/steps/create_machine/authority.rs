@@ -35,8 +35,8 @@ pub fn place() -> String {
 pub fn of(map: Option<Value>) -> Result<Authority, StepError> {
     let unread = |why: &str| StepError::changed("ConfigMap kube-public/cluster-info", why);
     let map = map.ok_or_else(|| unread("it is gone; `kubeadm init phase bootstrap-token` makes it"))?;
-    let config = yaml::read(text(&map, "/data/kubeconfig"))
-        .map_err(|_| unread("its kubeconfig is not YAML"))?;
+    let config =
+        yaml::read(text(&map, "/data/kubeconfig")).map_err(|_| unread("its kubeconfig is not YAML"))?;
     let data = text(&config, "/clusters/0/cluster/certificate-authority-data");
     let pem = STANDARD.decode(data).map_err(|_| unread("its CA is not base64"))?;
     let pem = String::from_utf8(pem).map_err(|_| unread("its CA is not PEM"))?;
