@@ -6,14 +6,13 @@ use crate::schema::builtin::NODES;
 use crate::server::Server;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Pods leave by eviction: a plain delete asks no budget.
+/// Pods leave by eviction: a plain delete asks no budget, of one pod or of many.
 pub fn evictions(server: &Server, client: &str) -> Vec<Violation> {
     let bypassed = server.requests().select(|request| {
         request.client.split('/').next() == Some(client)
-            && request.verb == "delete"
-            && request.url.contains("/pods/")
+            && ["delete", "deletecollection"].contains(&request.verb)
+            && &*request.resource == "pods"
             && request.status < 300
-            && !request.url.contains("/eviction")
     });
     let told = bypassed.into_iter().map(|request| Violation {
         invariant: "pdb",

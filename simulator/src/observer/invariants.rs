@@ -1,13 +1,16 @@
 //! What must hold at every moment of a run.
 
-use super::Violation;
+use super::{Violation, budgets};
 use crate::machines::{Datacenter, MachineState};
 use crate::schema::Resource;
 use crate::schema::builtin::{NODES, PODS};
 use crate::server::{Changes, Direct, Event, Server};
 use ipnet::IpNet;
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The versions in which Calico keeps its blocks: its own records, and from 3.32 on the API's kinds.
+const BLOCKS: [&str; 2] = ["crd.projectcalico.org/v1", "projectcalico.org/v3"];
 
 /// Watches a cluster while a run goes on.
 pub struct Observer {
@@ -16,6 +19,14 @@ pub struct Observer {
     changes: Changes,
     /// How many nodes were ready at the beginning.
     ready_at_first: usize,
+    /// Nodes that were ready once.
+    known: BTreeSet<String>,
+    /// Those of them whose machine died and that were not ready since.
+    lost: BTreeSet<String>,
+    /// The Nodes of machines, by their ids: a machine that is gone can't be asked.
+    node_of: BTreeMap<String, String>,
+    /// How many effects on machines were looked at.
+    acts: usize,
     seen: BTreeSet<Violation>,
     /// Whether two machines of one name were seen running.
     doubled: bool,
@@ -25,25 +36,34 @@ impl Observer {
     /// An observer of everything from now on.
     pub fn new(server: &Server, datacenter: &Datacenter) -> Self {
         let direct = server.direct("observer");
-        let ready_at_first = ready_nodes(&direct);
-        Self {
+        let mut observer = Self {
             changes: direct.changes(),
             datacenter: datacenter.clone(),
-            ready_at_first,
+            ready_at_first: ready_nodes(&direct).len(),
+            known: BTreeSet::new(),
+            lost: BTreeSet::new(),
+            node_of: BTreeMap::new(),
+            acts: *datacenter.acts().borrow(),
             seen: BTreeSet::new(),
             doubled: false,
             direct,
-        }
+        };
+        observer.know_nodes();
+        observer.known = ready_nodes(&observer.direct);
+        observer
     }
 
     /// Watches until something is seen from which no cluster goes on: two machines of one name, which
     /// fight over one Node. Cancel-safe: what was seen is kept.
     pub async fn watch(&mut self) {
         let mut etcd = self.datacenter.etcd().watch();
+        let mut acts = self.datacenter.acts();
+        self.acts();
         while !self.doubled {
             tokio::select! {
                 biased;
                 events = self.changes.next() => self.look(&events),
+                Ok(()) = acts.changed() => self.acts(),
                 changed = etcd.changed() => {
                     if changed.is_err() {
                         std::future::pending::<()>().await;
@@ -58,6 +78,7 @@ impl Observer {
     pub fn violations(&mut self) -> Vec<Violation> {
         let rest = self.changes.ready();
         self.look(&rest);
+        self.acts();
         self.seen.iter().cloned().collect()
     }
 
@@ -71,9 +92,15 @@ impl Observer {
                 && event.object()["metadata"]["labels"]["component"] == "kube-controller-manager"
                 && part(event, "/spec")
         });
-        if manager_changed || about_nodes.iter().any(|event| spec_changed(event)) {
+        let ranges_changed = about_nodes.iter().any(|event| spec_changed(event));
+        if manager_changed || ranges_changed {
             self.controller_manager();
+        }
+        if manager_changed || ranges_changed || events.iter().any(is_block) {
             self.ranges();
+        }
+        for event in &about_nodes {
+            self.node_deleted(event);
         }
         if about_nodes.iter().any(|event| condition_changed(event)) {
             self.readiness();
@@ -82,6 +109,37 @@ impl Observer {
         if about_nodes.iter().any(|event| part(event, "/spec/unschedulable")) {
             self.readiness();
         }
+    }
+
+    /// No machine is stopped or destroyed under pods that a budget speaks for.
+    fn acts(&mut self) {
+        let acts = self.datacenter.effects_after(self.acts);
+        self.acts += acts.len();
+        self.know_nodes();
+        for act in acts.iter().filter(|act| ["stop", "delete"].contains(&act.effect.as_str())) {
+            let Some(node) = self.node_of.get(&act.subject) else { continue };
+            let what = format!("the machine of Node {node} was to {}", act.effect);
+            self.none_held(&node.clone(), &what);
+        }
+    }
+
+    /// replank deletes no Node under such pods: they end with it.
+    fn node_deleted(&mut self, event: &Event) {
+        if event.new.is_none() && event.client.starts_with("replank") {
+            let node = text(event.object(), "/metadata/name").to_owned();
+            self.none_held(&node, &format!("Node {node} was deleted"));
+        }
+    }
+
+    fn none_held(&mut self, node: &str, what: &str) {
+        for held in budgets::held_on(&self.direct, node) {
+            self.tell("pdb", format!("{what} under {held}"));
+        }
+    }
+
+    fn know_nodes(&mut self) {
+        let machines = self.datacenter.machines().into_iter();
+        self.node_of.extend(machines.filter_map(|machine| Some((machine.id, machine.node?))));
     }
 
     /// No two machines of one name run.
@@ -167,19 +225,23 @@ impl Observer {
     }
 
     fn blocks(&self) -> Vec<IpNet> {
-        let kind = self.direct.resource("crd.projectcalico.org/v1", "IPAMBlock");
-        let blocks = kind.map(|kind| self.direct.list(&kind, None)).unwrap_or_default();
-        blocks.iter().filter_map(|block| text(block, "/spec/cidr").parse().ok()).collect()
+        let kinds = BLOCKS.iter().filter_map(|version| self.direct.resource(version, "IPAMBlock"));
+        let blocks = kinds.flat_map(|kind| self.direct.list(&kind, None));
+        blocks.filter_map(|block| text(&block, "/spec/cidr").parse().ok()).collect()
     }
 
     /// Never fewer nodes that are ready and take pods than at the beginning: a replacement is let in
-    /// before its node is cordoned.
+    /// before its node is cordoned. A node whose machine died by itself is nobody's doing.
     fn readiness(&mut self) {
         let ready = ready_nodes(&self.direct);
-        if ready < self.ready_at_first {
+        let died = self.datacenter.machines().into_iter().filter(|m| m.state == MachineState::Failed);
+        self.lost.extend(died.filter_map(|machine| machine.node).filter(|node| self.known.contains(node)));
+        self.lost.retain(|node| !ready.contains(node) && self.direct.get(&NODES, "", node).is_some());
+        if ready.len() + self.lost.len() < self.ready_at_first {
             let seen = format!("fewer than the {} nodes of the beginning were ready", self.ready_at_first);
             self.tell("ready-nodes", seen);
         }
+        self.known.extend(ready);
     }
 
     /// etcd has a majority, with every member counted as lost that does not run.
@@ -206,13 +268,20 @@ fn is(event: &Event, resource: &Resource) -> bool {
     event.resource.plural == resource.plural && event.resource.group == resource.group
 }
 
-fn ready_nodes(direct: &Direct) -> usize {
+/// Whether one of Calico's blocks came or changed: it takes addresses whenever its agents want some.
+fn is_block(event: &Event) -> bool {
+    event.resource.kind == "IPAMBlock" && part(event, "/spec/cidr")
+}
+
+/// The nodes that are ready and take pods.
+fn ready_nodes(direct: &Direct) -> BTreeSet<String> {
     let ready = |node: &crate::server::Object| {
         let conditions = node["status"]["conditions"].as_array();
         node["spec"]["unschedulable"] != true
             && conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
     };
-    direct.list(&NODES, None).iter().filter(|node| ready(node)).count()
+    let nodes = direct.list(&NODES, None);
+    nodes.iter().filter(|node| ready(node)).map(|node| text(node, "/metadata/name").to_owned()).collect()
 }
 
 fn ranges_of(node: &Value) -> Vec<IpNet> {

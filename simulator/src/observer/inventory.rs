@@ -3,7 +3,7 @@
 use crate::schema::Resource;
 use crate::server::Object;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Kinds that come and go by themselves: their objects say nothing about what was installed.
 const FLEETING: [&str; 9] = [
@@ -26,7 +26,7 @@ impl Inventory {
     /// The lasting objects, without what a server adds to each of them.
     pub fn of(objects: &[(Resource, Object)]) -> Self {
         let lasting = objects.iter().filter(|(resource, _)| !FLEETING.contains(&resource.kind.as_ref()));
-        Self(lasting.map(|(resource, object)| (key(resource, object), normalised(object))).collect())
+        Self(lasting.map(|(resource, object)| (key_of(resource, object), normalised(object))).collect())
     }
 
     /// The objects whose key is wanted.
@@ -50,10 +50,15 @@ impl Inventory {
     }
 }
 
-fn key(resource: &Resource, object: &Value) -> String {
+fn key_of(resource: &Resource, object: &Value) -> String {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-    let group = if resource.group.is_empty() { "core" } else { &resource.group };
-    format!("{group}/{}/{}/{}", resource.kind, text("/metadata/namespace"), text("/metadata/name"))
+    key(&resource.group, &resource.kind, text("/metadata/namespace"), text("/metadata/name"))
+}
+
+/// The key of an object: `group/kind/namespace/name`.
+pub fn key(group: &str, kind: &str, namespace: &str, name: &str) -> String {
+    let group = if group.is_empty() { "core" } else { group };
+    format!("{group}/{kind}/{namespace}/{name}")
 }
 
 /// An object without what differs between two clusters that are the same in meaning.
@@ -105,8 +110,57 @@ fn network_marks(node: &Value) -> Vec<String> {
         .collect()
 }
 
-/// Objects of `watched` that are gone or different in another look: those that nobody was to touch.
+/// Objects of `watched` that are gone or different in another look: those that nobody was to touch, but
+/// for what every migration writes into a few of them.
 pub fn changed(watched: &Inventory, after: &Inventory) -> Vec<String> {
-    let differs = |(key, object): &(&String, &Value)| after.get(key) != Some(*object);
+    let differs = |(key, object): &(&String, &Value)| {
+        after.get(key).map(|now| unedited(key, now)) != Some(unedited(key, object))
+    };
     watched.0.iter().filter(differs).map(|(key, _)| key.clone()).collect()
+}
+
+/// An object without what every migration writes into it.
+fn unedited(key: &str, object: &Value) -> Value {
+    let mut object = object.clone();
+    match key {
+        // The new range, and the controller-manager's flags that fit it.
+        "core/ConfigMap/kube-system/kubeadm-config" => object["data"]["ClusterConfiguration"] = Value::Null,
+        "core/ConfigMap/kube-system/kube-proxy" => {
+            let config = object["data"]["config.conf"].as_str().unwrap_or_default();
+            // In meaning: whoever writes one field of it writes the text anew.
+            if let Ok(mut config) = serde_saphyr::from_str::<Value>(config) {
+                config["clusterCIDR"] = Value::Null;
+                object["data"]["config.conf"] = config;
+            }
+        }
+        // What `kubectl rollout restart` writes, so that its pods read the new range; and what kept them
+        // away where Calico did their work.
+        "apps/DaemonSet/kube-system/kube-proxy" => {
+            let template = &mut object["spec"]["template"];
+            template["metadata"]["annotations"]["kubectl.kubernetes.io/restartedAt"] = Value::Null;
+            template["spec"]["nodeSelector"]["non-calico"] = Value::Null;
+        }
+        _ => {}
+    }
+    object
+}
+
+/// Objects that came between two looks and are none of `named`, of the run's own or of a node's.
+pub fn came(before: &Inventory, after: &Inventory, named: &BTreeSet<String>) -> Vec<String> {
+    let new = after.keys().filter(|key| before.get(key).is_none());
+    new.filter(|key| !named.contains(*key) && !comes_along(key, named)).cloned().collect()
+}
+
+/// Whether an object comes with something that was to come: a replacement's Node, what controllers put
+/// into every namespace, and the run's account of itself.
+fn comes_along(key: &str, named: &BTreeSet<String>) -> bool {
+    if key.starts_with("core/Node/") || key.starts_with("storage.k8s.io/CSINode/") {
+        return true;
+    }
+    let of_namespace = ["core/ServiceAccount/", "core/ConfigMap/"].iter().find_map(|kind| {
+        let (namespace, name) = key.strip_prefix(kind)?.split_once('/')?;
+        ["default", "kube-root-ca.crt"].contains(&name).then_some(namespace)
+    });
+    key == "core/ConfigMap/kube-system/replank-status"
+        || of_namespace.is_some_and(|namespace| named.contains(&format!("core/Namespace//{namespace}")))
 }

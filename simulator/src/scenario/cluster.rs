@@ -234,15 +234,18 @@ impl Cluster {
         found
     }
 
-    /// What nobody is to touch: workloads and bystanders, without the old network's own policies,
-    /// which end with it.
+    /// What nobody is to touch: everything but what the old network brought, its own policies, which end
+    /// with it, and the nodes, which are replaced.
     pub fn bystanders(&self) -> Inventory {
-        let with_network = Inventory::of(&self.with_network);
+        let (before, with) = (Inventory::of(&self.before_network), Inventory::of(&self.with_network));
         let old_networks = |key: &str| {
             let group = key.split('/').next().unwrap_or_default();
-            group.ends_with("projectcalico.org") || group.ends_with("tigera.io")
+            let of_its_kinds = group.ends_with("projectcalico.org") || group.ends_with("tigera.io");
+            of_its_kinds || (with.get(key).is_some() && before.get(key).is_none())
         };
-        Inventory::of(&self.before_run).only(|key| with_network.get(key).is_none() && !old_networks(key))
+        let nodes = ["core/Node/", "storage.k8s.io/CSINode/"];
+        let of_node = |key: &str| nodes.iter().any(|kind| key.starts_with(kind));
+        Inventory::of(&self.before_run).only(|key| !old_networks(key) && !of_node(key))
     }
 
     /// Every object of every kind, each with its kind.

@@ -1,6 +1,6 @@
 //! What is told at the end.
 
-use super::DemoArguments;
+use super::{DemoArguments, unplanned};
 use crate::timeline::{self, StepAccount};
 use ipnet::IpNet;
 use replank_execution::Outcome;
@@ -190,6 +190,12 @@ impl Source<'_> {
         invariant_violations.extend(
             changed_bystanders.iter().map(|key| format!("only-planned-changes: {key} is not as it was")),
         );
+        if finished {
+            let came = unplanned::objects(self.cluster, self.plan, &after).into_iter();
+            let told =
+                came.map(|key| format!("only-planned-changes: {key} came, and the plan has none such"));
+            invariant_violations.extend(told);
+        }
         let clean = leftovers.is_empty() && changed_bystanders.is_empty() && invariant_violations.is_empty();
         Account {
             api_version: API_VERSION,

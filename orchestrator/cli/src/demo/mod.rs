@@ -6,6 +6,7 @@
 //! - [`stage`]: the world of its run, and where that is kept; [`secrets`]: the run's, from the seed.
 //! - [`account`]: what is told at the end; [`record`]: what is kept beside.
 //! - [`error`]: why there is no account.
+//! - [`unplanned`]: what came that the plan does not name.
 //! - [`serving`]: the cluster afterwards, for kubectl.
 
 mod account;
@@ -17,6 +18,7 @@ mod secrets;
 mod serving;
 mod stage;
 mod story;
+mod unplanned;
 
 pub(crate) use account::{Account, Verdict};
 pub(crate) use arguments::DemoArguments;

@@ -104,7 +104,8 @@ async fn with_all_guards_nothing_of_this_happens() {
     assert!(!holds_a_token(&journal(story.directory.path())));
     assert_eq!(repeated_ranges(&story), 0);
     assert_eq!(left_of_the_plan(&story), [""; 0]);
-    assert!(!unlike(&story.cluster).iter().any(|o| o.starts_with("lost")));
+    let unlike = unlike(&story.cluster);
+    assert!(!unlike.iter().any(|o| o.starts_with("lost") || o.starts_with("changed")), "{unlike:#?}");
     assert!(story.cluster.datacenter.etcd().has_quorum());
 }
 
@@ -169,6 +170,7 @@ async fn without_its_guard_bystanders_are_changed() {
         went.iter().any(|o| o.starts_with("went: /ConfigMap/") && !o.contains("/kube-system/")),
         "{went:#?}"
     );
+    assert!(went.iter().any(|o| o.starts_with("changed: core/ConfigMap/")), "{went:#?}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -8,13 +8,14 @@ use replank_execution::{Engine, Guards, Outcome, RunDir, RunError, Settings, Wor
 use replank_planning::checks::Consent;
 use replank_planning::intent::{Intent, Strategy};
 use replank_planning::journal::Record;
-use replank_planning::plan::Plan;
+use replank_planning::plan::{Action, Plan};
 use replank_planning::planner::{self, NotPlanned};
 use replank_planning::state::ClusterState;
 
 use replank_provider_protocol::verbs::InitializeParams;
 use replank_provider_simulator::SimulatorProvider;
 use replank_simulator::Clock;
+use replank_simulator::observer::{Inventory, came, changed, inventory};
 use replank_simulator::scenario::{Cluster, ClusterSpec};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -83,21 +84,48 @@ async fn story(control_planes: usize, workers: usize, pods: usize, strategy: Str
     let cluster = Cluster::build(spec, Clock::fixed()).await.unwrap();
     let directory = tempfile::tempdir().unwrap();
     let plan = planned_for(&cluster, strategy).await;
-    let outcome = migrate(&cluster, plan, directory.path()).await;
+    let outcome = migrate(&cluster, plan.clone(), directory.path()).await;
     assert_eq!(outcome, Outcome::Finished, "{}", journal(directory.path()));
-    let ours = ["kube-flannel", "flannel", "replank-status"];
     for fact in unlike(&cluster) {
         let fine = match fact.split_once(": ") {
-            Some(("came", object)) => ours.iter().any(|o| object.contains(o)),
+            // Looked at below.
+            Some(("came", _)) => true,
             Some(("went", object)) => object.contains("calico"),
             _ => false,
         };
         assert!(fine, "{fact}");
     }
+    only_planned(&cluster, &plan);
+}
+
+/// Nothing changed and nothing came that the plan does not name.
+pub fn only_planned(cluster: &Cluster, plan: &Plan) {
+    let (before, after) = (Inventory::of(&cluster.before_run), Inventory::of(&cluster.objects()));
+    assert_eq!(changed(&cluster.bystanders(), &after), Vec::<String>::new());
+    assert_eq!(came(&before, &after, &named(plan)), Vec::<String>::new());
+}
+
+/// The objects that a plan installs, as inventories name them.
+fn named(plan: &Plan) -> BTreeSet<String> {
+    let installs = plan.steps.iter().filter_map(|step| match &step.action {
+        Action::InstallObjects(install) => Some(&install.objects),
+        _ => None,
+    });
+    installs
+        .flatten()
+        .map(|new| {
+            inventory::key(
+                &new.object.kind.group,
+                &new.object.kind.kind,
+                &new.object.namespace,
+                &new.object.name,
+            )
+        })
+        .collect()
 }
 
 /// What is there now and was not before the network came, or the other way round, but for what lives
-/// and dies by itself.
+/// and dies by itself; and what is not as it was.
 pub fn unlike(cluster: &Cluster) -> Vec<String> {
     let name =
         |(resource, object): &(replank_simulator::schema::Resource, replank_simulator::server::Object)| {
@@ -127,7 +155,9 @@ pub fn unlike(cluster: &Cluster) -> Vec<String> {
     let came = after.difference(&before).map(|n| format!("came: {n}"));
     let went = before.difference(&after).map(|n| format!("went: {n}"));
     let lost = network.difference(&after).map(|n| format!("lost: {n}"));
-    came.chain(went).chain(lost).collect()
+    let others = changed(&cluster.bystanders(), &Inventory::of(&cluster.objects()));
+    let others = others.into_iter().map(|key| format!("changed: {key}"));
+    came.chain(went).chain(lost).chain(others).collect()
 }
 
 /// Loses the record of every step's first success: each step is done twice, by two processes.
