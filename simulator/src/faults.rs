@@ -293,12 +293,15 @@ impl Faults {
         })
     }
 
-    /// Whether a fault of this name is raised for the subject, without using it up.
+    /// Whether a fault of this name is raised for the subject, without using it up; it counts as struck.
     pub fn is_raised(&self, name: &str, subject: &str) -> bool {
-        self.lock()
-            .faults
-            .values()
-            .any(|(fault, _)| fault.name == name && fault.subject.as_deref().is_none_or(|s| s == subject))
+        let mut raised = self.lock();
+        let of_subject = |fault: &Fault| fault.subject.as_deref().is_none_or(|s| s == subject);
+        let found = raised.faults.values().any(|(fault, _)| fault.name == name && of_subject(fault));
+        if found {
+            *raised.struck.entry(name.to_owned()).or_default() += 1;
+        }
+        found
     }
 
     /// The fault of one of these names that strikes a call to the API server.

@@ -99,7 +99,10 @@ struct Opened {
 }
 
 async fn open(arguments: &Arguments) -> Result<Opened, CommandError> {
-    #[expect(clippy::disallowed_methods, reason = "a cluster that stays begins now, and goes on in real time")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a cluster that stays begins now, and goes on in real time"
+    )]
     let now = Timestamp::now();
     let cluster = Cluster::build(spec(arguments)?, Clock::starting_at(now)).await?;
     cluster.server.requests().keep(REQUESTS_KEPT);

@@ -1,8 +1,10 @@
 //! How machines reach an API server: the embedded one, or a real one over the network.
 
+use http::header::{HeaderValue, USER_AGENT};
 use http::{Request, Response};
 use kube::Client;
 use kube::client::Body;
+use kube::config::AuthInfo;
 
 use super::etcd::Etcd;
 use crate::server::Server;
@@ -23,6 +25,8 @@ pub trait ApiAccess: Send + Sync {
 pub struct RemoteApi {
     config: kube::Config,
     plain: Client,
+    /// Shows nothing: for whoever has no token that can be shown.
+    stranger: Client,
 }
 
 impl RemoteApi {
@@ -33,20 +37,30 @@ impl RemoteApi {
     pub fn new(mut config: kube::Config) -> Result<Self, kube::Error> {
         config.default_retry = false;
         let plain = Client::try_from(config.clone())?;
-        Ok(Self { config, plain })
+        let mut bare = config.clone();
+        bare.auth_info = AuthInfo::default();
+        Ok(Self { config, plain, stranger: Client::try_from(bare)? })
+    }
+
+    /// A client that calls itself so.
+    fn named(&self, user_agent: &str, auth_info: AuthInfo) -> Result<Client, kube::Error> {
+        let mut config = self.config.clone();
+        config.auth_info = auth_info;
+        if let Ok(agent) = HeaderValue::from_str(user_agent) {
+            config.headers.push((USER_AGENT, agent));
+        }
+        Client::try_from(config)
     }
 }
 
 impl ApiAccess for RemoteApi {
-    fn client(&self, _user_agent: &str) -> Client {
-        self.plain.clone()
+    fn client(&self, user_agent: &str) -> Client {
+        self.named(user_agent, self.config.auth_info.clone()).unwrap_or_else(|_| self.plain.clone())
     }
 
-    fn client_with_token(&self, _user_agent: &str, token: &str) -> Client {
-        let mut config = self.config.clone();
-        config.auth_info =
-            kube::config::AuthInfo { token: Some(token.to_owned().into()), ..Default::default() };
-        Client::try_from(config).unwrap_or_else(|_| self.plain.clone())
+    fn client_with_token(&self, user_agent: &str, token: &str) -> Client {
+        let shown = AuthInfo { token: Some(token.to_owned().into()), ..AuthInfo::default() };
+        self.named(user_agent, shown).unwrap_or_else(|_| self.stranger.clone())
     }
 }
 

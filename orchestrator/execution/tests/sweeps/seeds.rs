@@ -1,122 +1,24 @@
 //! Two hundred seeds of random faults. `REPLANK_SEED=N` runs that seed alone, `REPLANK_SEED=N..M` others
 //! than the two hundred.
 
+use crate::misfortunes::{LASTING, Misfortune, Story, story};
 use crate::world::{cluster, journal, migrate, planned};
-use rand::{Rng, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use replank_execution::Outcome;
-use replank_planning::intent::Strategy;
-use replank_simulator::faults::Fault;
-use replank_simulator::observer::{Observer, Violation, aftermath, changed, inventory::Inventory, leftovers};
+use replank_simulator::machines::MachineState;
+use replank_simulator::observer::{
+    Observer, Violation, aftermath, came, changed, inventory::Inventory, leftovers,
+};
 use replank_simulator::scenario::Cluster;
-use std::collections::BTreeSet;
+use replank_simulator::schema::builtin::NODES;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
+use std::sync::Mutex;
 use std::time::Duration;
 
 const SEED: &str = "REPLANK_SEED";
 
 /// No run takes longer, in the cluster's time: the longest wait that a run gives up is a fraction of it.
 const NEVER: Duration = Duration::from_secs(24 * 3600);
-
-/// A fault, and when it comes.
-#[derive(Clone, Debug)]
-struct Misfortune {
-    fault: Fault,
-    at: Duration,
-}
-
-/// What a seed stands for.
-#[derive(Debug)]
-struct Story {
-    seed: u64,
-    size: (usize, usize, usize),
-    strategy: Strategy,
-    passing: Vec<Misfortune>,
-    lasting: Option<Misfortune>,
-}
-
-fn pick<T: Copy>(random: &mut ChaCha8Rng, from: &[T]) -> T {
-    from[random.random_range(0..from.len())]
-}
-
-/// A fault that passes by itself: it strikes now and then, or a few times.
-fn passing(random: &mut ChaCha8Rng) -> Fault {
-    match random.random_range(0..10) {
-        0..5 => {
-            let names = [
-                "too-many-requests",
-                "internal-error",
-                "unavailable",
-                "conflict",
-                "dropped-connection",
-                "lost-response",
-            ];
-            let fault = Fault::named(pick(random, &names));
-            // At a rate it strikes us alone: nodes whose kubelets can't renew their leases are not ready.
-            match random.random_range(0..3) {
-                0 => fault.client("replank").rate(random.random_range(0.02..0.25)),
-                1 => fault.client("replank").count(random.random_range(1..8)),
-                _ => fault.count(random.random_range(1..8)),
-            }
-        }
-        5 => Fault::named("watch-ends").delay(Duration::from_secs(random.random_range(3..60))),
-        6 => {
-            Fault::named("slow").client("replank").delay(Duration::from_millis(random.random_range(50..3000)))
-        }
-        7 => {
-            let names = ["machine-api-unavailable", "machine-api-lost-response", "host-unreachable"];
-            Fault::named(pick(random, &names)).rate(random.random_range(0.05..0.3))
-        }
-        8 => {
-            let seconds = random.random_range(20..180);
-            Fault::named("machine-never-boots").delay(Duration::from_secs(seconds)).count(1)
-        }
-        _ => {
-            let names =
-                ["machine-create-fails", "machine-boot-fails", "host-command-fails", "snapshot-fails"];
-            Fault::named(pick(random, &names)).count(1)
-        }
-    }
-}
-
-/// A fault that stays until someone lifts it.
-fn lasting(random: &mut ChaCha8Rng) -> Fault {
-    let names = [
-        "machine-never-boots",
-        "machine-boot-fails",
-        "kubelet-never-joins",
-        "image-pull-fails",
-        "host-command-fails",
-        "host-unreachable",
-        "machine-api-unavailable",
-        "machine-create-fails",
-        "snapshot-fails",
-        "pod-stuck-terminating",
-        "pod-never-ready",
-        "unavailable",
-        "internal-error",
-        "too-many-requests",
-    ];
-    let name = pick(random, &names);
-    let fault = Fault::named(name);
-    if matches!(name, "unavailable" | "internal-error" | "too-many-requests") {
-        return fault.client("replank");
-    }
-    fault
-}
-
-fn story(seed: u64) -> Story {
-    let mut random = ChaCha8Rng::seed_from_u64(seed);
-    let size = pick(&mut random, &[(1, 1, 3), (1, 2, 6), (1, 2, 6), (1, 3, 10), (3, 1, 4)]);
-    let strategy = if random.random_bool(0.25) { Strategy::Cutover } else { Strategy::Rolling };
-    let when = |random: &mut ChaCha8Rng| Duration::from_secs(random.random_range(0..500));
-    let how_many = random.random_range(1..4);
-    let passing =
-        (0..how_many).map(|_| Misfortune { fault: passing(&mut random), at: when(&mut random) }).collect();
-    let lasts = random.random_bool(0.4);
-    let lasting = lasts.then(|| Misfortune { fault: lasting(&mut random), at: when(&mut random) });
-    Story { seed, size, strategy, passing, lasting }
-}
 
 /// Raises faults when their time comes; never ends.
 async fn misfortunes(cluster: &Cluster, all: Vec<Misfortune>) {
@@ -160,7 +62,25 @@ fn violations(
     found
 }
 
-async fn live(story: Story) {
+/// How a seed's life went.
+struct Lived {
+    /// The fault that did not pass by itself, and how often it struck.
+    lasting: Option<(String, u64)>,
+    paused: bool,
+}
+
+/// The fault is over: what it broke for good is mended too.
+fn lift(cluster: &Cluster) {
+    cluster.server.faults().lift_all();
+    let nodes = cluster.server.direct("mender").list(&NODES, None);
+    let of_a_node = |uuid: &str| nodes.iter().any(|n| n["status"]["nodeInfo"]["systemUUID"] == *uuid);
+    let machines = cluster.datacenter.machines().into_iter();
+    for died in machines.filter(|m| m.state == MachineState::Failed && of_a_node(&m.system_uuid)) {
+        cluster.datacenter.revive(&died.id).unwrap();
+    }
+}
+
+async fn live(story: Story) -> Lived {
     let (control_planes, workers, pods) = story.size;
     let cluster = cluster(control_planes, workers, pods).await;
     let plan = planned(&cluster, story.strategy).await;
@@ -170,6 +90,7 @@ async fn live(story: Story) {
     let faults = story.passing.iter().chain(&story.lasting).cloned().collect();
     let run = migrate(&cluster, &plan, directory.path());
     let mut outcome = Box::pin(observed(&cluster, &mut observer, run, faults)).await;
+    let mut paused = false;
     let told = || {
         format!("seed {} ({SEED}={0} for it alone): {story:#?}\n{}", story.seed, journal(directory.path()))
     };
@@ -178,7 +99,8 @@ async fn live(story: Story) {
     if let Outcome::Paused { reason, .. } = &outcome {
         assert!(story.lasting.is_some(), "paused, though every fault passes: {reason}\n{}", told());
         assert!(!reason.to_string().is_empty());
-        cluster.server.faults().lift_all();
+        paused = true;
+        lift(&cluster);
         let run = migrate(&cluster, &plan, directory.path());
         outcome = Box::pin(observed(&cluster, &mut observer, run, Vec::new())).await;
     }
@@ -192,7 +114,16 @@ async fn live(story: Story) {
     assert!(left.is_empty(), "{left:#?}\n{}", told());
     let touched = changed(&cluster.bystanders(), &after);
     assert!(touched.is_empty(), "{touched:#?}\n{}", told());
+    let flannels = after.keys().filter(|key| key.contains("flannel")).cloned().collect();
+    let others = came(&Inventory::of(&cluster.before_run), &after, &flannels);
+    assert!(others.is_empty(), "{others:#?}\n{}", told());
     assert_eq!(cluster.datacenter.machines().len(), 2 * (control_planes + workers), "{}", told());
+    let struck = |misfortune: &Misfortune| {
+        let name = misfortune.fault.name.clone();
+        let times = cluster.server.faults().struck(&name);
+        (name, times)
+    };
+    Lived { lasting: story.lasting.as_ref().map(struck), paused }
 }
 
 /// The seeds that are lived through: those asked for, or two hundred.
@@ -205,39 +136,81 @@ fn seeds() -> std::ops::Range<u64> {
     }
 }
 
-/// Lives through every fourth seed, each in a thread of its own with its own clock, and names those that
-/// broke.
-fn sweep(quarter: u64) {
-    let mut broke = Vec::new();
-    for seed in seeds().filter(|seed| seed % 4 == quarter) {
+/// What the lives of all seeds came to.
+#[derive(Default)]
+struct Sweep {
+    broke: Vec<u64>,
+    lived: BTreeMap<u64, Lived>,
+}
+
+/// Lives through seeds until there are no more, each in a thread of its own with its own clock.
+fn live_on(waiting: &Mutex<std::ops::Range<u64>>, sweep: &Mutex<Sweep>) {
+    loop {
+        let next = waiting.lock().unwrap().next();
+        let Some(seed) = next else { return };
         let lived = std::thread::spawn(move || {
             let runtime =
                 tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
-            runtime.expect("a runtime can be made").block_on(Box::pin(live(story(seed))));
+            runtime.expect("a runtime can be made").block_on(Box::pin(live(story(seed))))
         });
-        if lived.join().is_err() {
-            broke.push(seed);
+        match lived.join() {
+            Ok(lived) => drop(sweep.lock().unwrap().lived.insert(seed, lived)),
+            Err(_) => sweep.lock().unwrap().broke.push(seed),
         }
     }
-    assert!(broke.is_empty(), "broken by the seeds {broke:?}; one alone: {SEED}=N");
+}
+
+/// What a fault that lasts did to the runs in which it was raised.
+#[derive(Clone, Debug, Default)]
+struct Count {
+    seeds: Vec<u64>,
+    struck: u32,
+    paused: u32,
+}
+
+#[allow(clippy::print_stderr, reason = "a test's own output")]
+fn counted(sweep: &Sweep) -> BTreeMap<&'static str, Count> {
+    let mut counts: BTreeMap<&str, Count> =
+        LASTING.into_iter().map(|name| (name, Count::default())).collect();
+    for (seed, lived) in &sweep.lived {
+        let Some((name, struck)) = &lived.lasting else { continue };
+        let count = counts.get_mut(name.as_str()).expect("it is one of them");
+        count.seeds.push(*seed);
+        count.struck += u32::from(*struck > 0);
+        count.paused += u32::from(lived.paused);
+        if *struck > 0 && !lived.paused {
+            eprintln!("seed {seed}: {name} struck {struck} times, and the run went on");
+        }
+    }
+    for (name, Count { seeds, struck, paused }) in &counts {
+        eprintln!("{name}: {struck} of {} runs were struck, {paused} paused; seeds {seeds:?}", seeds.len());
+    }
+    counts
+}
+
+/// Every fault that lasts paused some run, and nearly all that it struck: a few strike where it no longer
+/// matters.
+fn paused_by_what_lasts(counts: &BTreeMap<&'static str, Count>) {
+    let idle: Vec<_> = counts.iter().filter(|(_, count)| count.paused == 0).collect();
+    assert!(idle.is_empty(), "lasting faults that paused no run: {idle:?}");
+    let sum = |of: fn(&Count) -> u32| counts.values().map(of).sum::<u32>();
+    let (struck, paused) = (sum(|count| count.struck), sum(|count| count.paused));
+    assert!(paused * 10 >= struck * 9, "of {struck} runs that were struck only {paused} paused");
 }
 
 #[test]
-fn faults_of_every_fourth_seed_break_nothing() {
-    sweep(0);
-}
-
-#[test]
-fn faults_of_the_seeds_after_them_break_nothing() {
-    sweep(1);
-}
-
-#[test]
-fn faults_of_the_seeds_two_after_them_break_nothing() {
-    sweep(2);
-}
-
-#[test]
-fn faults_of_the_seeds_before_them_break_nothing() {
-    sweep(3);
+fn faults_of_two_hundred_seeds_break_nothing() {
+    let (waiting, sweep) = (Mutex::new(seeds()), Mutex::default());
+    let at_once = std::thread::available_parallelism().map_or(1, usize::from);
+    std::thread::scope(|scope| {
+        for _ in 0..at_once {
+            scope.spawn(|| live_on(&waiting, &sweep));
+        }
+    });
+    let sweep = sweep.into_inner().unwrap();
+    let counts = counted(&sweep);
+    assert!(sweep.broke.is_empty(), "broken by the seeds {:?}; one alone: {SEED}=N", sweep.broke);
+    if std::env::var_os(SEED).is_none() {
+        paused_by_what_lasts(&counts);
+    }
 }

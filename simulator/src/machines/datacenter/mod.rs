@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -112,6 +113,7 @@ pub(crate) struct Inner {
     network: (u8, u8),
     families: Families,
     state: Mutex<State>,
+    acts: watch::Sender<usize>,
 }
 
 /// The machines of a simulated datacenter. Clones see the same ones.
@@ -145,6 +147,7 @@ impl Datacenter {
             network: config.network,
             families: config.families,
             state: Mutex::default(),
+            acts: watch::channel(0).0,
         }));
         datacenter.watch_faults();
         datacenter
@@ -186,6 +189,16 @@ impl Datacenter {
         self.state().effects.clone()
     }
 
+    /// The same without the first ones.
+    pub fn effects_after(&self, first: usize) -> Vec<Effect> {
+        self.state().effects.get(first..).unwrap_or_default().to_vec()
+    }
+
+    /// Tells how many effects there are, whenever there is one more.
+    pub fn acts(&self) -> watch::Receiver<usize> {
+        self.0.acts.subscribe()
+    }
+
     /// The last calls that were denied for an old epoch, in order.
     pub fn denials(&self) -> Vec<Denial> {
         self.state().denials.iter().cloned().collect()
@@ -205,11 +218,6 @@ impl Datacenter {
         let state = self.state();
         let record = state.machines.get(id).ok_or_else(|| MachineError::not_found("machine", id))?;
         Ok(self.view(record))
-    }
-
-    /// The machine that a Node runs on.
-    pub fn machine_of_node(&self, node: &str) -> Option<MachineView> {
-        self.machines().into_iter().find(|machine| machine.node.as_deref() == Some(node))
     }
 
     /// A machine's inside, for scenarios and observers.
@@ -385,6 +393,7 @@ impl Datacenter {
             at: self.0.site.clock.micro_now(),
             client: caller.client.to_owned(),
         });
+        self.0.acts.send_replace(state.effects.len());
     }
 
     fn refused(&self, machine: &str) -> Result<(), MachineError> {
@@ -413,9 +422,7 @@ impl Datacenter {
             loop {
                 let running = datacenter.machines().into_iter().filter(|m| m.state == MachineState::Running);
                 for machine in running {
-                    if site.suffers("machine-vanishes", &machine.name)
-                        && site.strikes("machine-vanishes", &machine.name).is_some()
-                    {
+                    if site.strikes("machine-vanishes", &machine.name).is_some() {
                         // It was there a moment ago, and nothing else runs in between.
                         let _ = datacenter.kill(&machine.id);
                     }

@@ -78,11 +78,6 @@ impl HostHandle {
         self.effects().interfaces.insert(name.to_owned(), interface);
     }
 
-    /// Removes a network device; `false` if there was none.
-    pub fn remove_interface(&self, name: &str) -> bool {
-        self.effects().interfaces.remove(name).is_some()
-    }
-
     /// All network devices beside `lo` and `eth0`.
     pub fn interfaces(&self) -> BTreeMap<String, Interface> {
         self.effects().interfaces.clone()

@@ -2,6 +2,7 @@
 
 mod cni;
 mod control_planes;
+mod far;
 mod handed_over;
 mod machine_api;
 mod pods;

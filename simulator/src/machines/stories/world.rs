@@ -45,6 +45,30 @@ impl Program for Recorder {
     }
 }
 
+/// Where a host's flat network is described.
+pub(crate) const BRIDGE: &str = "/etc/cni/net.d/50-flat.conflist";
+
+/// A flat network: every pod gets an address of this range.
+pub(crate) fn bridge(subnet: &str) -> String {
+    let plugin = json!({"type": "bridge", "ipam": {"type": "host-local", "subnet": subnet}});
+    json!({"cniVersion": "1.0.0", "name": "flat", "plugins": [plugin]}).to_string()
+}
+
+/// A machine whose first boot runs a command with a kubeadm configuration.
+fn order(name: &str, role: MachineRole, config: &str, command: &str) -> CreateMachine {
+    let user_data = json!({
+        "write_files": [{"path": "/run/kubeadm.yaml", "content": config, "permissions": "0600"}],
+        "runcmd": [command],
+    });
+    CreateMachine {
+        operation_id: format!("create-{name}"),
+        name: name.to_owned(),
+        user_data: STANDARD.encode(format!("#cloud-config\n{user_data}")),
+        role,
+        ..CreateMachine::default()
+    }
+}
+
 /// The cluster of a story.
 pub(crate) struct World {
     pub(crate) server: Server,
@@ -59,9 +83,14 @@ impl World {
 
     /// A world whose pods run these programs.
     pub(crate) fn running(programs: Programs) -> Self {
+        Self::paced(programs, Durations::default())
+    }
+
+    /// The same in which things take so long.
+    pub(crate) fn paced(programs: Programs, durations: Durations) -> Self {
         let server = Server::new(Clock::fixed(), 7);
         let programs = programs.with(Recorder);
-        let datacenter = Datacenter::embedded(&server, programs, Durations::default(), 7);
+        let datacenter = Datacenter::embedded(&server, programs, durations, 7);
         let api = Api::new(server.client("story"));
         Self { server, datacenter, api }
     }
@@ -104,22 +133,16 @@ impl World {
 
     /// Begins a machine whose first boot runs a command with a kubeadm configuration.
     pub(crate) fn create(&self, name: &str, role: MachineRole, config: &str, command: &str) -> MachineView {
-        let user_data = json!({
-            "write_files": [{"path": "/run/kubeadm.yaml", "content": config, "permissions": "0600"}],
-            "runcmd": [command],
-        });
-        let order = CreateMachine {
-            operation_id: format!("create-{name}"),
-            name: name.to_owned(),
-            user_data: STANDARD.encode(format!("#cloud-config\n{user_data}")),
-            role,
-            ..CreateMachine::default()
-        };
-        self.datacenter.create(&order, "story").unwrap()
+        self.datacenter.create(&order(name, role, config, command), "story").unwrap()
     }
 
     /// Begins a machine that joins.
     pub(crate) async fn join(&self, name: &str, role: MachineRole) -> MachineView {
+        self.datacenter.create(&self.joining(name, role).await, "story").unwrap()
+    }
+
+    /// What is ordered for a machine that joins.
+    pub(crate) async fn joining(&self, name: &str, role: MachineRole) -> CreateMachine {
         let map = self.api.get(&core("kube-public", "configmaps", "cluster-info")).await.unwrap();
         let config: Value = serde_saphyr::from_str(text(&map, "/data/kubeconfig")).unwrap();
         let data = text(&config, "/clusters/0/cluster/certificate-authority-data").to_owned();
@@ -138,7 +161,7 @@ impl World {
         if role == MachineRole::ControlPlane {
             join["controlPlane"] = json!({"certificateKey": KEY});
         }
-        self.create(name, role, &join.to_string(), "kubeadm join --config /run/kubeadm.yaml")
+        order(name, role, &join.to_string(), "kubeadm join --config /run/kubeadm.yaml")
     }
 
     pub(crate) fn machine(&self, name: &str) -> MachineView {
@@ -168,10 +191,7 @@ impl World {
 
     /// A flat network on a host: every pod gets an address of this range.
     pub(crate) fn bridge(&self, name: &str, subnet: &str) {
-        let conf = json!({"cniVersion": "1.0.0", "name": "flat", "plugins": [
-            {"type": "bridge", "ipam": {"type": "host-local", "subnet": subnet}},
-        ]});
-        self.write(name, "/etc/cni/net.d/50-flat.conflist", &conf.to_string());
+        self.write(name, BRIDGE, &bridge(subnet));
     }
 
     /// A fact that a program published on its host.
