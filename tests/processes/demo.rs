@@ -1,6 +1,7 @@
 //! `replank demo` as its users run it: a program with an exit status, data on stdout, the rest on
 //! stderr.
 
+use replank_simulator::observer::INVARIANTS;
 use replank_tests::{manifests, skip};
 use serde_json::Value;
 use std::path::PathBuf;
@@ -205,18 +206,7 @@ fn what_makes_no_sense_is_refused_with_a_sentence_and_a_status() {
 
 #[test]
 fn every_guard_that_is_taken_away_is_seen_broken() {
-    for guard in [
-        "controller-manager-would-start",
-        "pod-cidr-disjoint",
-        "pdb",
-        "ready-nodes",
-        "etcd-quorum",
-        "effect-once",
-        "no-orphan",
-        "kept-until-finalize",
-        "only-planned-changes",
-        "no-secret-written",
-    ] {
+    for guard in INVARIANTS {
         let size = ["--control-planes", "3", "--workers", "2", "--pods", "30"];
         let output = demo(&[&size[..], &["-o", "json", "--without-guard", guard]].concat());
         assert_eq!(output.status.code(), Some(1), "{guard}");

@@ -1,21 +1,12 @@
 //! The real kubectl against the embedded cluster, over TCP with TLS, in real time.
 
+use crate::support::Kubectl;
 use replank_simulator::Clock;
 use replank_simulator::machines::Durations;
 use replank_simulator::scenario::{Cluster, ClusterSpec};
 use replank_simulator::server::{Pki, Serving, serve};
-use std::ffi::OsString;
-use std::io::Write;
 use std::net::Ipv4Addr;
-use std::process::{Command, Output, Stdio};
 use std::time::Duration;
-use tempfile::TempDir;
-
-/// The environment variable with the path of kubectl.
-const KUBECTL: &str = "REPLANK_KUBECTL";
-
-/// How long any one command may take.
-const LIMIT: &str = "90";
 
 const WEB: &str = r#"
 apiVersion: v1
@@ -47,52 +38,6 @@ metadata: {name: web, namespace: kiosk}
 spec: {minAvailable: 1, selector: {matchLabels: {app: web}}}
 "#;
 
-/// kubectl with the way to one cluster.
-struct Kubectl {
-    program: OsString,
-    folder: TempDir,
-}
-
-impl Kubectl {
-    fn start(&self, line: &str, stdin: &str) -> Output {
-        let mut child = Command::new("timeout")
-            .arg(LIMIT)
-            .arg(&self.program)
-            .args(line.split_whitespace())
-            .env("KUBECONFIG", self.folder.path().join("config"))
-            .env("HOME", self.folder.path())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("kubectl starts");
-        let mut input = child.stdin.take().expect("stdin is piped");
-        input.write_all(stdin.as_bytes()).expect("kubectl reads its input");
-        drop(input);
-        child.wait_with_output().expect("kubectl ends")
-    }
-
-    /// Runs a command that may end as it likes: its status, and what it said.
-    fn ends(&self, line: &str, stdin: &str) -> (i32, String) {
-        let output = self.start(line, stdin);
-        let said = [output.stdout, output.stderr].concat();
-        (output.status.code().unwrap_or(-1), String::from_utf8_lossy(&said).into_owned())
-    }
-
-    /// Runs a command that must do well: what it printed.
-    fn says(&self, line: &str) -> String {
-        self.says_with(line, "")
-    }
-
-    fn says_with(&self, line: &str, stdin: &str) -> String {
-        let output = self.start(line, stdin);
-        let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
-        assert!(output.status.success(), "kubectl {line}\n{out}{err}");
-        assert!(!err.contains("couldn't get") && !err.contains("memcache"), "kubectl {line}\n{err}");
-        out.into_owned()
-    }
-}
-
 async fn cluster() -> (Cluster, Serving, Pki) {
     let spec = ClusterSpec {
         control_planes: 1,
@@ -110,15 +55,11 @@ async fn cluster() -> (Cluster, Serving, Pki) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn kubectl_works_as_on_any_cluster() {
-    let Some(program) = std::env::var_os(KUBECTL) else {
-        replank_tests::skip("kubectl_works_as_on_any_cluster", &format!("{KUBECTL} names no kubectl"));
-        return;
-    };
+    let Some(kubectl) = Kubectl::for_test("kubectl_works_as_on_any_cluster") else { return };
     let (cluster, serving, pki) = cluster().await;
-    let folder = tempfile::tempdir().expect("a folder can be made");
-    std::fs::write(folder.path().join("config"), pki.kubeconfig(&serving.url()))
-        .expect("the folder is writable");
-    let kubectl = Kubectl { program, folder };
+    let kubeconfig = kubectl.home().join("config");
+    std::fs::write(&kubeconfig, pki.kubeconfig(&serving.url())).expect("the folder is writable");
+    let kubectl = kubectl.with(&kubeconfig);
     let told = tokio::task::spawn_blocking(move || {
         what_there_is(&kubectl);
         applying(&kubectl);
