@@ -215,7 +215,10 @@ mod tests {
 
     /// The page is made from the list: `REPLANK_WRITE_DOCS=1` writes it anew.
     #[test]
-    #[expect(clippy::disallowed_methods, reason = "whoever runs the tests says so, and no plan depends on it")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "whoever runs the tests says so, and no plan depends on it"
+    )]
     fn the_documentation_shows_the_list() {
         let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/node-image.md");
         let page = std::fs::read_to_string(path).unwrap();
