@@ -1,7 +1,7 @@
 //! `cargo xtask lab`: the lab's own program, built and run.
 
 use crate::command::{cargo, target_folder};
-use crate::setup::Missing;
+use crate::setup::{Missing, Unfit};
 use crate::tier::Extent;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -9,6 +9,8 @@ use std::process::{Child, Command, ExitCode, Stdio};
 
 /// The lab's own program, and the name of its package.
 const PROGRAM: &str = "replank-lab";
+/// The exit status by which it says what the machine lacks.
+const LACKS: i32 = 3;
 /// Where in the target folder a build in the background says what it does.
 const SAID: &str = "xtask/lab-build";
 
@@ -75,13 +77,17 @@ impl Drop for Building {
     }
 }
 
-/// Whether the lab can be on this machine: its own program tries, and says what is missing.
-pub(crate) fn probe() -> Result<(), Missing> {
-    let tried = command(&["probe"])?.output().map_err(not_started)?;
-    if tried.status.success() {
-        return Ok(());
+/// Whether the lab can be on this machine: its own program installs what can be installed, tries, and says what is
+/// missing.
+pub(crate) fn probe() -> Result<(), Unfit> {
+    let tried = command(&["probe"]).and_then(|mut command| command.output().map_err(not_started));
+    let tried = tried.map_err(Unfit::Broken)?;
+    let said = || Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned());
+    match tried.status.code() {
+        Some(0) => Ok(()),
+        Some(LACKS) => Err(Unfit::Lacks(said())),
+        _ => Err(Unfit::Broken(said())),
     }
-    Err(Missing(String::from_utf8_lossy(&tried.stderr).trim().to_owned()))
 }
 
 fn not_started(error: std::io::Error) -> Missing {

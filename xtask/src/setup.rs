@@ -18,6 +18,15 @@ const MOTO_PACKAGE: &str = "moto[server]==5.2.5";
 #[derive(Debug)]
 pub(crate) struct Missing(pub(crate) String);
 
+/// Why a tier can't run.
+#[derive(Debug)]
+pub(crate) enum Unfit {
+    /// The machine lacks a capability or a kernel feature, which excuses a tier that nobody named.
+    Lacks(Missing),
+    /// What could be set up was not: a fault to mend.
+    Broken(Missing),
+}
+
 /// Whether a program can listen on loopback.
 pub(crate) fn loopback() -> Result<(), Missing> {
     let listening = TcpListener::bind("127.0.0.1:0");

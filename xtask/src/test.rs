@@ -3,7 +3,7 @@
 use crate::command::{self, Ended, cargo, target_folder};
 use crate::lab;
 use crate::report::{Report, Skip};
-use crate::setup::{self, Missing};
+use crate::setup::{self, Missing, Unfit};
 use crate::tier::{Extent, Invocation, Place, Selection, Tier};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -65,13 +65,16 @@ impl Ready {
 
 /// Installs what a tier needs, before any of them runs: apt works for one at a time. None where it can't run.
 fn ready(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) -> Option<Ready> {
-    if let Err(missing) = tier.probe() {
-        if selection.named {
-            report.fail(&format!("tier {}: {}", tier.name(), missing.0));
-        } else {
+    match tier.probe() {
+        Ok(()) => {}
+        Err(Unfit::Lacks(missing)) if !selection.named => {
             report.skipped.push(Skip { what: format!("tier {}", tier.name()), reason: missing.0 });
+            return None;
         }
-        return None;
+        Err(Unfit::Lacks(missing) | Unfit::Broken(missing)) => {
+            report.fail(&format!("tier {}: {}", tier.name(), missing.0));
+            return None;
+        }
     }
     // Tests tell in a sentence what they lack, and are counted as not run.
     if matches!(tier, Tier::Fast | Tier::Providers) {
@@ -91,8 +94,19 @@ fn ready(tier: Tier, selection: &Selection, target: &Path, report: &mut Report) 
         Tier::Lab => None,
     };
     // The lab's own tier was probed as a whole.
-    let labs = if tier != Tier::Lab && tier.has_labs() { lab::probe() } else { Ok(()) };
+    let labs = if tier != Tier::Lab && tier.has_labs() { labs(tier, report) } else { Ok(()) };
     Some(Ready { tier, extent: selection.extent, given: given.into_iter().collect(), labs })
+}
+
+/// Whether this machine can have labs; what could not be installed is a failure of the tier.
+fn labs(tier: Tier, report: &mut Report) -> Result<(), Missing> {
+    lab::probe().map_err(|unfit| match unfit {
+        Unfit::Lacks(missing) => missing,
+        Unfit::Broken(missing) => {
+            report.fail(&format!("tier {}: {}", tier.name(), missing.0));
+            missing
+        }
+    })
 }
 
 fn run_tier(ready: &Ready, target: &Path, report: &mut Report) {

@@ -1,6 +1,6 @@
 //! The tiers of tests.
 
-use crate::setup::{self, Missing};
+use crate::setup::{self, Unfit};
 
 /// One tier: what it runs and what it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,10 +63,10 @@ impl Tier {
     }
 
     /// Tries what it needs of the machine, by doing it.
-    pub(crate) fn probe(self) -> Result<(), Missing> {
+    pub(crate) fn probe(self) -> Result<(), Unfit> {
         match self {
             Self::Fast => Ok(()),
-            Self::Processes | Self::Providers => setup::loopback(),
+            Self::Processes | Self::Providers => setup::loopback().map_err(Unfit::Lacks),
             Self::Lab => crate::lab::probe(),
         }
     }

@@ -21,7 +21,7 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Chore {
-    /// Says what this machine lacks, if anything; changes nothing.
+    /// Says what this machine lacks, if anything, with status 3; packages that are missing are installed first.
     Probe,
     /// Builds the programs and images once into the cache; prints the folder with the programs.
     Build {
@@ -79,10 +79,13 @@ enum By {
     Operator,
 }
 
+/// The exit status that says what a machine lacks.
+const LACKS: u8 = 3;
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let done = match arguments.chore {
-        Chore::Probe => needs::kernel().and_then(|()| needs::go()),
+        Chore::Probe => return probe(),
         Chore::Build { virtual_machines } => {
             let built = if virtual_machines { build_all() } else { build() };
             built.map(|built| println!("{}", built.bin.display()))
@@ -100,6 +103,19 @@ fn main() -> ExitCode {
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,
+        Err(error) => failed(&error),
+    }
+}
+
+/// What a machine lacks excuses those who would run labs on it; what could not be installed does not.
+fn probe() -> ExitCode {
+    let mut listener = |what: &str| eprintln!("{what}");
+    match needs::machine(&mut Progress::new(&mut listener)).and_then(|()| needs::go()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error @ LabError::Missing(_)) => {
+            failed(&error);
+            ExitCode::from(LACKS)
+        }
         Err(error) => failed(&error),
     }
 }
@@ -129,7 +145,7 @@ fn build_all() -> Result<Built> {
 }
 
 fn bring_up(up: &Up) -> Result<()> {
-    needs::kernel()?;
+    needs::machine(&mut Progress::new(&mut |what: &str| eprintln!("{what}")))?;
     let built = build()?;
     let own = std::env::current_exe().map_err(LabError::file(Path::new("/proc/self/exe")))?;
     let install = match up.install {

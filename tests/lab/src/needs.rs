@@ -120,15 +120,24 @@ pub fn go() -> Result<()> {
     }
 }
 
-/// Everything but packages and Go: rights and kernel features, each tried. All that is missing is told
-/// at once.
+/// Rights, packages and kernel features. Packages come before what is tried with them: without `iptables` no kernel
+/// seems to have NAT.
+///
+/// # Errors
+/// When something is missing, and could not be installed.
+pub fn machine(progress: &mut Progress<'_>) -> Result<()> {
+    if !rustix::process::geteuid().is_root() {
+        return Err(LabError::Missing(vec!["the lab needs root: run it with sudo".into()]));
+    }
+    packages(progress)?;
+    kernel()
+}
+
+/// Kernel features, each tried with the packages' programs. All that is missing is told at once.
 ///
 /// # Errors
 /// When something is missing.
 pub fn kernel() -> Result<()> {
-    if !rustix::process::geteuid().is_root() {
-        return Err(LabError::Missing(vec!["the lab needs root: run it with sudo".into()]));
-    }
     let mut missing = Vec::new();
     for (what, script) in TRIALS {
         // In namespaces of its own: whatever it makes is gone when it ends.
