@@ -120,12 +120,15 @@ async fn calico_makes_its_defaults_and_pods_get_addresses_of_a_block() {
     assert_eq!(information["spec"]["calicoVersion"], "v3.30.3");
     let node = world.node("w1").await;
     assert_eq!(condition(&node, "NetworkUnavailable"), "False");
-    assert_eq!(node["metadata"]["annotations"]["projectcalico.org/IPv4VXLANTunnelAddr"], "192.168.0.0");
+    let (affinities, _) = world.api.list(&format!("{GROUP}/blockaffinities")).await.unwrap();
+    let [affinity] = affinities.as_slice() else { panic!("{} blocks of one node", affinities.len()) };
+    assert_eq!((&affinity["spec"]["node"], &affinity["spec"]["state"]), (&json!("w1"), &json!("confirmed")));
+    let block: ipnet::Ipv4Net = text(affinity, "/spec/cidr").parse().unwrap();
+    let address = |index: u32| std::net::Ipv4Addr::from_bits(block.network().to_bits() + index).to_string();
+    assert_eq!(node["metadata"]["annotations"]["projectcalico.org/IPv4VXLANTunnelAddr"], address(0));
     world.start_pod("web", "w1", json!({})).await;
     world.ready("web").await;
-    assert_eq!(text(&world.pod("default", "web").await.unwrap(), "/status/podIP"), "192.168.0.1");
-    let affinity = world.api.get(&format!("{GROUP}/blockaffinities/w1-192-168-0-0-26")).await.unwrap();
-    assert_eq!(affinity["spec"]["state"], "confirmed");
+    assert_eq!(text(&world.pod("default", "web").await.unwrap(), "/status/podIP"), address(1));
 
     // A closed pool gives nothing more, not even from a block that the node has.
     let closed = json!({"spec": {"disabled": true}});

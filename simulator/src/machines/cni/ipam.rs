@@ -22,6 +22,41 @@ struct Pool {
     block_size: u8,
 }
 
+impl Pool {
+    /// All blocks of the pool in the order in which a node tries them: from a place that its name decides, and around.
+    /// Nodes that start at one time don't fight over the same blocks so; where each begins is Go's secret in the
+    /// original (`randomBlockGenerator` in libcalico-go's `ipam_block_reader_writer.go`).
+    fn blocks_for(&self, node: &str) -> impl Iterator<Item = IpNet> {
+        let (cidr, size) = (self.cidr, self.block_size);
+        let bits = size.saturating_sub(cidr.prefix_len());
+        let count =
+            if size < cidr.prefix_len() { 0 } else { 1_u128.checked_shl(bits.into()).unwrap_or(u128::MAX) };
+        let first = u128::from(fnv1(node)) % count.max(1);
+        (0..count).filter_map(move |step| block_at(&cidr, size, (first + step) % count))
+    }
+}
+
+/// The block at a place of a pool.
+fn block_at(pool: &IpNet, size: u8, index: u128) -> Option<IpNet> {
+    let address = match pool.network() {
+        IpAddr::V4(base) => {
+            let offset =
+                u32::try_from(index).ok()?.checked_shl((32_u8.checked_sub(size)?).into()).unwrap_or(0);
+            IpAddr::V4(u32::from(base).checked_add(offset)?.into())
+        }
+        IpAddr::V6(base) => {
+            let offset = index.checked_shl((128_u8.checked_sub(size)?).into()).unwrap_or(0);
+            IpAddr::V6(u128::from(base).checked_add(offset)?.into())
+        }
+    };
+    IpNet::new(address, size).ok()
+}
+
+/// The FNV-1 hash of a name, in 32 bits.
+fn fnv1(name: &str) -> u32 {
+    name.bytes().fold(0x811c_9dc5, |hash: u32, byte| hash.wrapping_mul(0x0100_0193) ^ u32::from(byte))
+}
+
 /// Which node a block belongs to. Every sandbox looks through all of them, so that nothing else of
 /// them is read.
 #[derive(Deserialize)]
@@ -233,14 +268,13 @@ async fn assign_from(
     Ok(None)
 }
 
-/// Makes the pool's first free block the node's own.
+/// Makes a free block of the pool the node's own.
 async fn claim(datastore: &Datastore, pool: &Pool, node: &str) -> Result<Option<IpNet>, ApiFailure> {
     let group = datastore.group;
     let (blocks, _) = datastore.api.list(&format!("{group}/ipamblocks")).await?;
     let mut taken: BTreeSet<String> =
         blocks.iter().map(|block| text(block, "/spec/cidr").to_owned()).collect();
-    let Ok(candidates) = pool.cidr.subnets(pool.block_size) else { return Ok(None) };
-    for cidr in candidates {
+    for cidr in pool.blocks_for(node) {
         if taken.contains(&cidr.to_string()) {
             continue;
         }
@@ -360,6 +394,29 @@ async fn note_handle(datastore: &Datastore, handle: &str, cidr: &IpNet) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn blocks(cidr: &str, block_size: u8, node: &str) -> Vec<String> {
+        let pool = Pool { cidr: cidr.parse().unwrap(), block_size };
+        pool.blocks_for(node).take(1_000).map(|block| block.to_string()).collect()
+    }
+
+    #[test]
+    fn a_node_tries_every_block_of_a_pool_once() {
+        let mut tried = blocks("192.168.0.0/24", 26, "worker-1");
+        tried.sort();
+        assert_eq!(tried, ["192.168.0.0/26", "192.168.0.128/26", "192.168.0.192/26", "192.168.0.64/26"]);
+        assert_eq!(blocks("192.168.0.0/26", 26, "worker-1"), ["192.168.0.0/26"]);
+        assert_eq!(blocks("192.168.0.0/28", 26, "worker-1"), [""; 0], "a pool smaller than a block has none");
+        assert_eq!(blocks("0.0.0.0/0", 32, "worker-1").len(), 1_000);
+        assert_eq!(blocks("fd00::/48", 122, "worker-1").len(), 1_000);
+    }
+
+    #[test]
+    fn nodes_begin_at_places_of_their_own() {
+        let first = |n: u32| blocks("192.168.0.0/16", 26, &format!("worker-{n}")).remove(0);
+        let places: BTreeSet<String> = (0..100).map(first).collect();
+        assert!(places.len() > 80, "{} of 100 begin alone", places.len());
+    }
 
     #[test]
     fn selectors_look_at_node_labels() {

@@ -111,19 +111,22 @@ async fn addresses_come_from_blocks_and_go_back_to_them() {
         world.start_pod(name, "w1", json!({})).await;
         world.ready(name).await;
     }
-    let a = world.pod("default", "a").await.unwrap();
-    assert_eq!(text(&a, "/status/podIP"), "192.168.0.0");
-    assert_eq!(a["metadata"]["annotations"]["cni.projectcalico.org/podIP"], "192.168.0.0/32");
     let (blocks, _) = world.api.list(&format!("{GROUP}/ipamblocks")).await.unwrap();
     assert_eq!(blocks.len(), 1);
     assert_eq!(text(&blocks[0], "/spec/affinity"), "host:w1");
+    let block = text(&blocks[0], "/spec/cidr");
+    let first = block.trim_end_matches("/26");
+    let a = world.pod("default", "a").await.unwrap();
+    assert_eq!(text(&a, "/status/podIP"), first);
+    assert_eq!(a["metadata"]["annotations"]["cni.projectcalico.org/podIP"], format!("{first}/32"));
     let (affinities, _) = world.api.list(&format!("{GROUP}/blockaffinities")).await.unwrap();
     assert_eq!(text(&affinities[0], "/spec/state"), "confirmed");
     world.api.delete(&core("default", "pods", "a"), &json!({})).await.unwrap();
     world.until("a's end", || async { world.pod("default", "a").await.is_none() }).await;
     let (handles, _) = world.api.list(&format!("{GROUP}/ipamhandles")).await.unwrap();
     assert_eq!(handles.len(), 1);
-    let block = world.api.get(&format!("{GROUP}/ipamblocks/192-168-0-0-26")).await.unwrap();
+    let block =
+        world.api.get(&format!("{GROUP}/ipamblocks/{}", text(&blocks[0], "/metadata/name"))).await.unwrap();
     assert_eq!(block["spec"]["attributes"].as_array().unwrap().len(), 1);
 
     // A disabled pool gives nothing any more.
