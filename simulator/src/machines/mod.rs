@@ -28,7 +28,7 @@ pub(crate) mod urls;
 pub use access::{ApiAccess, RemoteApi};
 pub use cni::keyspace::Keyspace;
 pub use container_files::{ContainerFileError, ContainerFiles};
-pub use datacenter::{Caller, Datacenter, DatacenterConfig};
+pub use datacenter::{Caller, Datacenter, DatacenterConfig, Glance};
 pub use durations::Durations;
 pub use etcd::{Etcd, EtcdError, Member};
 pub use host::{CommandOutput, HostFiles, HostHandle, HostIdentity, Interface};

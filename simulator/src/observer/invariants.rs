@@ -1,7 +1,7 @@
 //! What must hold at every moment of a run.
 
 use super::{Violation, budgets};
-use crate::machines::{Datacenter, MachineState};
+use crate::machines::{Datacenter, Glance, MachineState};
 use crate::schema::Resource;
 use crate::schema::builtin::{NODES, PODS};
 use crate::server::{Changes, Direct, Event, Server};
@@ -85,7 +85,6 @@ impl Observer {
     fn look(&mut self, events: &[Event]) {
         let nodes = |event: &&Event| is(event, &NODES);
         let spec_changed = |event: &Event| part(event, "/spec/podCIDRs");
-        let condition_changed = |event: &Event| part(event, "/status/conditions");
         let about_nodes: Vec<&Event> = events.iter().filter(nodes).collect();
         let manager_changed = events.iter().any(|event| {
             is(event, &PODS)
@@ -102,11 +101,10 @@ impl Observer {
         for event in &about_nodes {
             self.node_deleted(event);
         }
-        if about_nodes.iter().any(|event| condition_changed(event)) {
-            self.readiness();
+        if about_nodes.iter().any(|event| part(event, "/status/conditions")) {
             self.machines();
         }
-        if about_nodes.iter().any(|event| part(event, "/spec/unschedulable")) {
+        if about_nodes.iter().any(|event| readiness_changed(event)) {
             self.readiness();
         }
     }
@@ -138,22 +136,21 @@ impl Observer {
     }
 
     fn know_nodes(&mut self) {
-        let machines = self.datacenter.machines().into_iter();
-        self.node_of.extend(machines.filter_map(|machine| Some((machine.id, machine.node?))));
+        self.node_of.extend(self.datacenter.glances(|machine| Some((machine.id.to_owned(), machine.node?))));
     }
 
     /// No two machines of one name run.
     fn machines(&mut self) {
         let mut names = BTreeSet::new();
-        let running = self.datacenter.machines().into_iter().filter(|m| m.state == MachineState::Running);
-        let doubled: Vec<_> = running.filter(|machine| !names.insert(machine.name.clone())).collect();
-        for machine in doubled {
+        let running =
+            |machine: Glance<'_>| (machine.state == MachineState::Running).then(|| machine.name.to_owned());
+        for name in self.datacenter.glances(running) {
+            if names.insert(name.clone()) {
+                continue;
+            }
             self.doubled = true;
-            self.tell("effect-once", format!("machine {} was made twice", machine.name));
-            self.tell(
-                "no-orphan",
-                format!("two machines are named {}, and one of them is no Node's", machine.name),
-            );
+            self.tell("effect-once", format!("machine {name} was made twice"));
+            self.tell("no-orphan", format!("two machines are named {name}, and one of them is no Node's"));
         }
     }
 
@@ -234,8 +231,8 @@ impl Observer {
     /// before its node is cordoned. A node whose machine died by itself is nobody's doing.
     fn readiness(&mut self) {
         let ready = ready_nodes(&self.direct);
-        let died = self.datacenter.machines().into_iter().filter(|m| m.state == MachineState::Failed);
-        self.lost.extend(died.filter_map(|machine| machine.node).filter(|node| self.known.contains(node)));
+        let died = |machine: Glance<'_>| machine.node.filter(|_| machine.state == MachineState::Failed);
+        self.lost.extend(self.datacenter.glances(died).into_iter().filter(|node| self.known.contains(node)));
         self.lost.retain(|node| !ready.contains(node) && self.direct.get(&NODES, "", node).is_some());
         if ready.len() + self.lost.len() < self.ready_at_first {
             let seen = format!("fewer than the {} nodes of the beginning were ready", self.ready_at_first);
@@ -264,6 +261,13 @@ fn part(event: &Event, pointer: &str) -> bool {
     }
 }
 
+/// Whether a node became one that is ready and takes pods, or stopped being one.
+fn readiness_changed(event: &Event) -> bool {
+    let was = event.old.as_ref().is_some_and(|node| takes_pods(node));
+    let is = event.new.as_ref().is_some_and(|node| takes_pods(node));
+    was != is
+}
+
 fn is(event: &Event, resource: &Resource) -> bool {
     event.resource.plural == resource.plural && event.resource.group == resource.group
 }
@@ -273,15 +277,17 @@ fn is_block(event: &Event) -> bool {
     event.resource.kind == "IPAMBlock" && part(event, "/spec/cidr")
 }
 
+/// Whether a node is ready and takes pods.
+fn takes_pods(node: &Value) -> bool {
+    let conditions = node["status"]["conditions"].as_array();
+    node["spec"]["unschedulable"] != true
+        && conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
+}
+
 /// The nodes that are ready and take pods.
 fn ready_nodes(direct: &Direct) -> BTreeSet<String> {
-    let ready = |node: &crate::server::Object| {
-        let conditions = node["status"]["conditions"].as_array();
-        node["spec"]["unschedulable"] != true
-            && conditions.into_iter().flatten().any(|c| c["type"] == "Ready" && c["status"] == "True")
-    };
     let nodes = direct.list(&NODES, None);
-    nodes.iter().filter(|node| ready(node)).map(|node| text(node, "/metadata/name").to_owned()).collect()
+    nodes.iter().filter(|node| takes_pods(node)).map(|node| text(node, "/metadata/name").to_owned()).collect()
 }
 
 fn ranges_of(node: &Value) -> Vec<IpNet> {
