@@ -1,7 +1,7 @@
 //! Short ways to read and make objects.
 
 pub(crate) use crate::server::object::{
-    at, child, condition, condition_status, controller_of, finalizers, is_terminating, items, labels_of,
+    child, condition, condition_status, controller_of, finalizers, is_terminating, items, labels_of,
     metadata, name_of, namespace_of, text, uid_of,
 };
 

@@ -57,7 +57,7 @@ pub use direct::Direct;
 pub use event::{Changes, Event, EventKind};
 pub use object::Object;
 pub use options::{DeleteOptions, Propagation, Subresource};
-pub(crate) use pod_facts::Phase;
+pub(crate) use pod_facts::{Phase, REVISION};
 pub use request_log::{Counted, Request, RequestLog};
 pub use selectors::LabelSelector;
 pub use serve::{Endpoint, ServeError, Serving, serve, serve_as};

@@ -106,15 +106,19 @@ impl Controller for NodeLifecycle {
         }
         let evict = !self.all_down;
         let now = cx.stamp();
-        let Some(node) = cx.edit(&NODES, "", name, Subresource::None, |node| {
-            let right = taints::right(node, evict, &now);
-            if right.as_slice() != items(node, "/spec/taints") {
-                node["spec"]["taints"] = json!(right);
-            }
-        })?
-        else {
-            return Ok(());
-        };
+        let Some(mut node) = cx.get(&NODES, "", name) else { return Ok(()) };
+        let differs = |node: &Value, right: &[Value]| right != items(node, "/spec/taints");
+        // Most looks are at a node that only gave a sign of life: nothing is copied for them.
+        if differs(&node, &taints::right(&node, evict, &now)) {
+            let edited = cx.edit(&NODES, "", name, Subresource::None, |node| {
+                let right = taints::right(node, evict, &now);
+                if differs(node, &right) {
+                    node["spec"]["taints"] = json!(right);
+                }
+            })?;
+            let Some(edited) = edited else { return Ok(()) };
+            node = edited;
+        }
         if condition_status(&node, "Ready") == "True" { Ok(()) } else { pods_not_ready(cx, &node) }
     }
 }

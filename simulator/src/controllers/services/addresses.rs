@@ -1,6 +1,6 @@
 //! What both kinds of endpoints are made of: pods with an address, grouped by ports.
 
-use crate::controllers::objects::{Key, about, at, items, key_of, labels_of, text};
+use crate::controllers::objects::{Key, about, items, key_of, labels_of, text};
 use crate::controllers::queue::Queue;
 use crate::controllers::selected::Selected;
 use crate::controllers::workloads::pods;
@@ -35,21 +35,16 @@ fn selector_of(service: &Value) -> Option<LabelSelector> {
 }
 
 /// What of a pod can be seen in endpoints; nothing before it has an address and after it has ended.
-fn shows(pod: &Object) -> Option<(bool, bool, &Value, &Value, &str)> {
-    let first = text(pod, "/status/podIP");
-    let addresses = at(pod, "/status/podIPs").unwrap_or(&Value::Null);
-    let has_address = !first.is_empty() || addresses.as_array().is_some_and(|list| !list.is_empty());
-    (has_address && !pods::is_finished(pod))
-        .then(|| (pods::is_ready(pod), pod.pod().terminating, addresses, labels_of(pod), first))
+fn shows(pod: &Object) -> Option<(bool, bool, &[Box<str>], &Value)> {
+    let facts = pod.pod();
+    (!facts.addresses.is_empty() && !pods::is_finished(pod))
+        .then(|| (facts.ready, facts.terminating, &*facts.addresses, labels_of(pod)))
 }
 
 /// The pod's address of one family.
-pub(super) fn address<'a>(pod: &'a Value, family: &str) -> Option<&'a str> {
-    let listed = items(pod, "/status/podIPs").iter().map(|one| text(one, "/ip"));
-    let first = text(pod, "/status/podIP");
-    listed
-        .chain(Some(first))
-        .find(|address| !address.is_empty() && (address.contains(':') == (family == "IPv6")))
+pub(super) fn address<'a>(pod: &'a Object, family: &str) -> Option<&'a str> {
+    let mut addresses = pod.pod().addresses.iter().map(|address| &**address);
+    addresses.find(|address| address.contains(':') == (family == "IPv6"))
 }
 
 /// The families of a Service's addresses.

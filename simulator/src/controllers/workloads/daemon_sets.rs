@@ -13,15 +13,12 @@ use crate::controllers::placement::{node_wanted, toleration, untolerated};
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
 use crate::schema::builtin::{DAEMON_SETS, NODES, PODS};
-use crate::server::Phase;
-use crate::server::{Event, Object, Status};
+use crate::server::{Event, Object, Phase, REVISION, Status};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// The label with the hash of the template that a pod was made from.
-pub(super) const HASH: &str = "controller-revision-hash";
 const GENERATION: &str = "pod-template-generation";
 
 /// The DaemonSet controller.
@@ -29,7 +26,7 @@ pub(crate) struct DaemonSets {
     orphans: Orphans,
     sets: BTreeSet<Key>,
     nodes: BTreeMap<String, Object>,
-    /// Where each set's pods may be, as long as neither the set nor what it looks at of a Node changes.
+    /// Where each set's pods may be: all of it until the set changes, a Node's place until what is looked at of it does.
     places: BTreeMap<Key, (String, Arc<Places>)>,
 }
 
@@ -52,11 +49,13 @@ impl DaemonSets {
         let before = self.nodes.get(&name).map(|node| matters(node));
         let after = event.new.as_ref().map(|node| matters(node));
         match &event.new {
-            Some(node) => self.nodes.insert(name, node.clone()),
+            Some(node) => self.nodes.insert(name.clone(), node.clone()),
             None => self.nodes.remove(&name),
         };
         if before != after {
-            self.places.clear();
+            for (_, places) in self.places.values_mut() {
+                Arc::make_mut(places).remove(&name);
+            }
             self.sets.iter().for_each(|key| queue.add(key.clone()));
         }
     }
@@ -164,17 +163,19 @@ pub(super) struct Place {
 impl DaemonSets {
     fn places(&mut self, key: &Key, set: &Value) -> Arc<Places> {
         let version = format!("{}/{}", uid_of(set), number(set, "/metadata/generation", 0));
-        match self.places.get(key) {
-            Some((known, places)) if *known == version => places.clone(),
-            _ => {
-                let places = Arc::new(self.look_at_nodes(set));
-                self.places.insert(key.clone(), (version, places.clone()));
-                places
-            }
+        let mut places = match self.places.remove(key) {
+            Some((known, places)) if known == version => places,
+            _ => Arc::default(),
+        };
+        if places.len() != self.nodes.len() {
+            self.look_at_nodes(set, Arc::make_mut(&mut places));
         }
+        self.places.insert(key.clone(), (version, places.clone()));
+        places
     }
 
-    fn look_at_nodes(&self, set: &Value) -> Places {
+    /// Fills in the places on the nodes that were not looked at yet.
+    fn look_at_nodes(&self, set: &Value, places: &mut Places) {
         let spec = &set["spec"]["template"]["spec"];
         let tolerations = tolerations(spec);
         let named = spec["nodeName"].as_str().unwrap_or("");
@@ -186,7 +187,8 @@ impl DaemonSets {
             let stay = untolerated(taints, &tolerations, &["NoExecute"]).is_none();
             Place { run: untolerated(taints, &tolerations, &["NoSchedule", "NoExecute"]).is_none(), stay }
         };
-        self.nodes.iter().map(|(name, node)| (name.clone(), place(name, node))).collect()
+        let unknown: Vec<_> = self.nodes.iter().filter(|(name, _)| !places.contains_key(*name)).collect();
+        places.extend(unknown.into_iter().map(|(name, node)| (name.clone(), place(name, node))));
     }
 }
 
@@ -259,7 +261,7 @@ fn manage(
 
 /// The pods beyond the first; with a surge an old and a new one may be side by side.
 fn surplus<'a>(cx: &Cx, set: &Value, running: &[&'a Object], hash: &str, surge: bool) -> Vec<&'a Object> {
-    let is_new = |pod: &Value| pod["metadata"]["labels"][HASH] == hash;
+    let is_new = |pod: &Object| &*pod.pod().revision == hash;
     if !surge {
         let mut order = running.to_vec();
         // Bound ones before others, older ones before younger ones.
@@ -281,7 +283,7 @@ fn surplus<'a>(cx: &Cx, set: &Value, running: &[&'a Object], hash: &str, surge: 
 /// Creates the pod of a node; the scheduler binds it there.
 pub(super) fn create(cx: &Cx, set: &Value, node: &str, hash: &str) -> Result<(), Status> {
     let mut pod = pods::from_template(&set["spec"]["template"], &DAEMON_SETS, set);
-    pod["metadata"]["labels"][HASH] = json!(hash);
+    pod["metadata"]["labels"][REVISION] = json!(hash);
     let generation = text(set, "/metadata/annotations/deprecated.daemonset.template.generation");
     if !generation.is_empty() {
         pod["metadata"]["labels"][GENERATION] = json!(generation);
@@ -323,7 +325,7 @@ fn write_status(
                 queue.add_after(key.clone(), left);
             });
         }
-        updated += i64::from(here.iter().any(|pod| pod["metadata"]["labels"][HASH] == hash));
+        updated += i64::from(here.iter().any(|pod| &*pod.pod().revision == hash));
     }
     let mut fields = counts(&[
         ("updatedNumberScheduled", updated),

@@ -1,9 +1,9 @@
 //! How a DaemonSet replaces the pods of an older template.
 
-use super::daemon_sets::{ByNode, HASH, Place, create};
+use super::daemon_sets::{ByNode, Place, create};
 use super::pods;
 use crate::controllers::context::Cx;
-use crate::controllers::objects::{Key, int_or_percent, is_terminating, number};
+use crate::controllers::objects::{Key, int_or_percent, number};
 use crate::controllers::queue::Queue;
 use crate::schema::builtin::PODS;
 use crate::server::{Object, Status};
@@ -45,13 +45,13 @@ pub(super) fn roll(
             false
         }
     };
-    let is_new = |pod: &Object| pod["metadata"]["labels"][HASH] == hash;
+    let is_new = |pod: &Object| &*pod.pod().revision == hash;
     let (mut first, mut candidates, mut missing, mut extra) = (Vec::new(), Vec::new(), 0, Vec::new());
     let mut surging = 0;
     for (node, place) in places.iter().filter(|(_, place)| place.run) {
         debug_assert!(place.run, "filtered above");
         let here = all.get(node).map_or(&[][..], Vec::as_slice);
-        let living: Vec<&Object> = here.iter().filter(|pod| !is_terminating(pod)).collect();
+        let living: Vec<&Object> = here.iter().filter(|pod| !pod.pod().terminating).collect();
         let new = living.iter().copied().find(|pod| is_new(pod));
         let old = living.iter().copied().find(|pod| !is_new(pod));
         match (old, new) {

@@ -7,10 +7,8 @@ use crate::controllers::objects::{
 use crate::schema::Resource;
 use crate::schema::builtin::CONTROLLER_REVISIONS;
 use crate::server::object::at;
-use crate::server::{Object, Status, Subresource};
+use crate::server::{Object, REVISION, Status, Subresource};
 use serde_json::{Value, json};
-
-const HASH: &str = "controller-revision-hash";
 
 /// The revisions of an owner, oldest first.
 pub(super) fn all(cx: &Cx, owner: &Value) -> Vec<Object> {
@@ -50,7 +48,7 @@ pub(super) fn current(cx: &Cx, resource: &Resource, owner: &Value) -> Result<Str
                 cx.direct.merge_patch(&CONTROLLER_REVISIONS, namespace, name, Subresource::None, patch);
             gone_is_fine(done.map(|_| ()))?;
         }
-        return Ok(text(&same["metadata"]["labels"], &format!("/{HASH}")).to_owned());
+        return Ok(text(&same["metadata"]["labels"], &format!("/{REVISION}")).to_owned());
     }
     let wanted = data(owner);
     let hash = short_hash(&[&wanted.to_string(), uid_of(owner)]);
@@ -58,7 +56,7 @@ pub(super) fn current(cx: &Cx, resource: &Resource, owner: &Value) -> Result<Str
     if labels.is_null() {
         labels = json!({});
     }
-    labels[HASH] = json!(hash);
+    labels[REVISION] = json!(hash);
     let revision = json!({
         "metadata": {
             "name": format!("{}-{hash}", name_of(owner)), "namespace": namespace_of(owner),
@@ -82,8 +80,8 @@ pub(super) fn clean_up(cx: &Cx, resource: &Resource, owner: &Value, current: &st
     }
     let used = super::pods::managed(cx, uid_of(owner));
     let live = |one: &Value| {
-        let hash = &one["metadata"]["labels"][HASH];
-        hash == current || used.iter().any(|pod| pod["metadata"]["labels"][HASH] == *hash)
+        let hash = &one["metadata"]["labels"][REVISION];
+        hash == current || used.iter().any(|pod| pod["metadata"]["labels"][REVISION] == *hash)
     };
     let idle: Vec<&Object> = found.iter().filter(|one| !live(one)).collect();
     for one in idle.iter().take(idle.len().saturating_sub(limit)) {
