@@ -52,6 +52,15 @@ impl Table {
         keys.filter_map(|(namespace, name)| self.get(namespace, name)).cloned().collect()
     }
 
+    /// Puts a version of an object in the place of the one before it.
+    fn insert(&mut self, namespace: &str, name: &str, entry: Entry) -> Option<Entry> {
+        let objects = there_or_new(&mut self.namespaces, namespace);
+        if let Some(there) = objects.get_mut(name) {
+            return Some(std::mem::replace(there, entry));
+        }
+        objects.insert(name.to_owned(), entry)
+    }
+
     fn index(&mut self, namespace: &str, name: &str, old: Option<&Value>, new: Option<&Value>) {
         let before = old.map_or("", |pod| text(pod, "/spec/nodeName"));
         let after = new.map_or("", |pod| text(pod, "/spec/nodeName"));
@@ -77,6 +86,14 @@ fn table_of(resource: &Resource) -> Cow<'_, str> {
         true => Cow::Borrowed(&resource.plural),
         false => Cow::Owned(resource.qualified()),
     }
+}
+
+/// What a map has for a name. Names are copied only for what is new: nearly every write is of something known.
+fn there_or_new<'a, T: Default>(map: &'a mut BTreeMap<String, T>, name: &str) -> &'a mut T {
+    if !map.contains_key(name) {
+        map.insert(name.to_owned(), T::default());
+    }
+    map.get_mut(name).expect("it was put there if it was missing")
 }
 
 /// The UIDs of the owners that an object names.
@@ -113,7 +130,7 @@ impl Store {
     }
 
     pub(crate) fn table_mut(&mut self, resource: &Resource) -> &mut Table {
-        self.tables.entry(resource.qualified()).or_default()
+        there_or_new(&mut self.tables, &table_of(resource))
     }
 
     pub(crate) fn get(&self, resource: &Resource, namespace: &str, name: &str) -> Option<Entry> {
@@ -171,10 +188,9 @@ impl Store {
         self.revision += 1;
         metadata(&mut value).insert("resourceVersion".into(), json!(self.revision.to_string()));
         let entry = Stored::new(value, managers, self.revision);
-        let table = self.tables.entry(resource.qualified()).or_default();
+        let table = self.table_mut(resource);
         let shared = table.resource.get_or_insert_with(|| Arc::new(resource.clone())).clone();
-        let objects = table.namespaces.entry(namespace.to_owned()).or_default();
-        let old = objects.insert(name.to_owned(), entry.clone());
+        let old = table.insert(namespace, name, entry.clone());
         if resource.plural == "pods" && resource.group.is_empty() {
             table.index(namespace, name, old.as_ref().map(|entry| &*entry.object), Some(&entry.object));
         }
@@ -256,8 +272,8 @@ impl Store {
         }
         let Some(new) = new else { return };
         for uid in owners(&new.object) {
-            let tables = self.owned.entry(uid.to_owned()).or_default();
-            tables.entry(table.clone().into_owned()).or_default().insert(key(), new.clone());
+            let there = there_or_new(there_or_new(&mut self.owned, uid), &table);
+            there.insert(key(), new.clone());
         }
     }
 

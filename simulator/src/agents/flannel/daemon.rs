@@ -143,7 +143,15 @@ struct Peer {
 struct PeerMetadata {
     name: String,
     #[serde(default)]
-    annotations: BTreeMap<String, String>,
+    annotations: PeerAnnotations,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct PeerAnnotations {
+    #[serde(default, rename = "flannel.alpha.coreos.com/kube-subnet-manager")]
+    kube_subnet_manager: String,
+    #[serde(default, rename = "flannel.alpha.coreos.com/public-ip")]
+    public_ip: String,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -162,16 +170,17 @@ impl Peers {
     /// Takes a Node in; `true` if that changes a route.
     fn see(&mut self, own: &str, node: &Peer) -> bool {
         let name = &node.metadata.name;
-        let annotation = |key: &str| {
-            let all = &node.metadata.annotations;
-            all.get(&format!("flannel.alpha.coreos.com/{key}")).map_or("", String::as_str)
-        };
+        let annotations = &node.metadata.annotations;
         let cidr = &node.spec.pod_cidr;
-        if name == own || annotation("kube-subnet-manager") != "true" || cidr.is_empty() {
+        if name == own || annotations.kube_subnet_manager != "true" || cidr.is_empty() {
             return self.routes.remove(name).is_some();
         }
-        let route = format!("{cidr} via {}", annotation("public-ip"));
-        self.routes.insert(name.clone(), route.clone()) != Some(route)
+        let route = format!("{cidr} via {}", annotations.public_ip);
+        if self.routes.get(name) == Some(&route) {
+            return false;
+        }
+        self.routes.insert(name.clone(), route);
+        true
     }
 
     fn publish(&self, host: &HostHandle) {
