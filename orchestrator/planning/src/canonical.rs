@@ -14,8 +14,8 @@ pub struct NotCanonical(#[from] serde_json::Error);
 /// # Errors
 /// When the value can't be written as JSON, such as a map with keys that are no strings.
 pub fn to_bytes<T: Serialize + ?Sized>(value: &T) -> Result<Vec<u8>, NotCanonical> {
-    // serde_json's own map is sorted, so going through a value sorts every struct's fields too.
-    let value = serde_json::to_value(value)?;
+    let mut value = serde_json::to_value(value)?;
+    value.sort_all_objects();
     Ok(serde_json::to_vec(&value)?)
 }
 
