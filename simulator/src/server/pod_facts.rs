@@ -6,7 +6,7 @@
 use super::object::{condition_status, controller_of, is_terminating, items, labels_of, text};
 use serde_json::Value;
 
-/// The label with the hash of the template that a DaemonSet's pod was made from.
+/// The label with the hash of the template that a pod of a DaemonSet or StatefulSet was made from.
 pub(crate) const REVISION: &str = "controller-revision-hash";
 
 /// What is asked of a pod, read from one version of it.
@@ -16,7 +16,7 @@ pub(crate) struct PodFacts {
     pub(crate) node: Box<str>,
     /// The UID of the object that manages it, empty without one.
     pub(crate) controller: Box<str>,
-    /// The hash of the DaemonSet's template that it was made from, empty for others' pods.
+    /// What [`REVISION`] says, empty without it.
     pub(crate) revision: Box<str>,
     /// Its addresses, none twice.
     pub(crate) addresses: Box<[Box<str>]>,

@@ -124,6 +124,9 @@ async fn calico_makes_its_defaults_and_pods_get_addresses_of_a_block() {
     let [affinity] = affinities.as_slice() else { panic!("{} blocks of one node", affinities.len()) };
     assert_eq!((&affinity["spec"]["node"], &affinity["spec"]["state"]), (&json!("w1"), &json!("confirmed")));
     let block: ipnet::Ipv4Net = text(affinity, "/spec/cidr").parse().unwrap();
+    assert!(block.prefix_len() == 26 && block.to_string().starts_with("192.168."), "{block} is of the pool");
+    let named = format!("w1-{}", block.to_string().replace(['.', '/'], "-"));
+    assert_eq!(affinity["metadata"]["name"], named);
     let address = |index: u32| std::net::Ipv4Addr::from_bits(block.network().to_bits() + index).to_string();
     assert_eq!(node["metadata"]["annotations"]["projectcalico.org/IPv4VXLANTunnelAddr"], address(0));
     world.start_pod("web", "w1", json!({})).await;

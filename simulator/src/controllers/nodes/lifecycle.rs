@@ -107,14 +107,10 @@ impl Controller for NodeLifecycle {
         let evict = !self.all_down;
         let now = cx.stamp();
         let Some(mut node) = cx.get(&NODES, "", name) else { return Ok(()) };
-        let differs = |node: &Value, right: &[Value]| right != items(node, "/spec/taints");
         // Most looks are at a node that only gave a sign of life: nothing is copied for them.
-        if differs(&node, &taints::right(&node, evict, &now)) {
+        if taints::right(&node, evict, &now) != items(&node, "/spec/taints") {
             let edited = cx.edit(&NODES, "", name, Subresource::None, |node| {
-                let right = taints::right(node, evict, &now);
-                if differs(node, &right) {
-                    node["spec"]["taints"] = json!(right);
-                }
+                node["spec"]["taints"] = json!(taints::right(node, evict, &now));
             })?;
             let Some(edited) = edited else { return Ok(()) };
             node = edited;

@@ -1,10 +1,10 @@
 //! One pod of a StatefulSet, with its name and its claims.
 
 use super::pods;
-use super::stateful_sets::REVISION;
 use crate::controllers::context::Cx;
 use crate::controllers::objects::{items, name_of, namespace_of, text};
 use crate::schema::builtin::{PERSISTENT_VOLUME_CLAIMS, STATEFUL_SETS};
+use crate::server::REVISION;
 use crate::server::Status;
 use serde_json::{Value, json};
 

@@ -9,12 +9,9 @@ use crate::controllers::objects::{
 use crate::controllers::queue::Queue;
 use crate::controllers::runtime::Controller;
 use crate::schema::builtin::{PODS, STATEFUL_SETS};
-use crate::server::{Event, Object, Status};
+use crate::server::{Event, Object, REVISION, Status};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
-
-/// The label that tells a pod's revision.
-pub(super) const REVISION: &str = "controller-revision-hash";
 
 /// The StatefulSet controller.
 #[derive(Default)]

@@ -22,34 +22,20 @@ struct Pool {
     block_size: u8,
 }
 
+/// Among how many of a pool's blocks nodes begin: as many as there are of the default size in the default pool.
+const BEGINNINGS: usize = 1_024;
+
 impl Pool {
     /// All blocks of the pool in the order in which a node tries them: from a place that its name decides, and around.
     /// Nodes that start at one time don't fight over the same blocks so; where each begins is Go's secret in the
     /// original (`randomBlockGenerator` in libcalico-go's `ipam_block_reader_writer.go`).
     fn blocks_for(&self, node: &str) -> impl Iterator<Item = IpNet> {
         let (cidr, size) = (self.cidr, self.block_size);
-        let bits = size.saturating_sub(cidr.prefix_len());
-        let count =
-            if size < cidr.prefix_len() { 0 } else { 1_u128.checked_shl(bits.into()).unwrap_or(u128::MAX) };
-        let first = u128::from(fnv1(node)) % count.max(1);
-        (0..count).filter_map(move |step| block_at(&cidr, size, (first + step) % count))
+        // A pool smaller than a block has none.
+        let blocks = move || cidr.subnets(size).into_iter().flatten();
+        let first = fnv1(node) as usize % blocks().take(BEGINNINGS).count().max(1);
+        blocks().skip(first).chain(blocks().take(first))
     }
-}
-
-/// The block at a place of a pool.
-fn block_at(pool: &IpNet, size: u8, index: u128) -> Option<IpNet> {
-    let address = match pool.network() {
-        IpAddr::V4(base) => {
-            let offset =
-                u32::try_from(index).ok()?.checked_shl((32_u8.checked_sub(size)?).into()).unwrap_or(0);
-            IpAddr::V4(u32::from(base).checked_add(offset)?.into())
-        }
-        IpAddr::V6(base) => {
-            let offset = index.checked_shl((128_u8.checked_sub(size)?).into()).unwrap_or(0);
-            IpAddr::V6(u128::from(base).checked_add(offset)?.into())
-        }
-    };
-    IpNet::new(address, size).ok()
 }
 
 /// The FNV-1 hash of a name, in 32 bits.

@@ -115,7 +115,9 @@ async fn addresses_come_from_blocks_and_go_back_to_them() {
     assert_eq!(blocks.len(), 1);
     assert_eq!(text(&blocks[0], "/spec/affinity"), "host:w1");
     let block = text(&blocks[0], "/spec/cidr");
-    let first = block.trim_end_matches("/26");
+    let first = block.strip_suffix("/26").expect("the default size");
+    assert!(first.starts_with("192.168."), "{first} is of the pool");
+    assert_eq!(blocks[0]["metadata"]["name"], block.replace(['.', '/'], "-"));
     let a = world.pod("default", "a").await.unwrap();
     assert_eq!(text(&a, "/status/podIP"), first);
     assert_eq!(a["metadata"]["annotations"]["cni.projectcalico.org/podIP"], format!("{first}/32"));
